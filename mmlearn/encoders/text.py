@@ -1,0 +1,127 @@
+"""Text encoders: rows of word ids in (0 = padding), features out.
+
+Every encoder ignores padding, and gives a text without words a defined, finite result.
+"""
+
+import keras
+from keras import layers
+
+from mmlearn.layers import MaskedMean, TokenEmbedding, TransformerBlock
+
+CELLS = {"rnn": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}
+
+
+def bag(
+    vocab_size: int,
+    length: int,
+    embed_dim: int = 64,
+    dropout: float = 0.3,
+    pooling: str | None = "mean",
+    name: str = "text",
+) -> keras.Model:
+    """Return a bag of embeddings: the mean of the word vectors; order is ignored.
+
+    Args:
+        vocab_size: Number of ids.
+        length: Ids in a row.
+        embed_dim: Length of the features.
+        dropout: Rate of dropout on the features.
+        pooling: `"mean"`, or `None` for the whole sequence.
+        name: Name of the modality and of the model's input.
+
+    Returns:
+        A model from ids (B, length) to (B, embed_dim), or (B, length, embed_dim).
+    """
+    inputs = keras.Input((length,), dtype="int32", name=name)
+    x = TokenEmbedding(vocab_size, embed_dim, positions=False)(inputs)
+    x = _pooled(x, pooling, name)
+    return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_bag")
+
+
+def recurrent(
+    vocab_size: int,
+    length: int,
+    cell: str = "gru",
+    embed_dim: int = 64,
+    bidirectional: bool = False,
+    dropout: float = 0.3,
+    pooling: str | None = "last",
+    name: str = "text",
+) -> keras.Model:
+    """Return a recurrent encoder that reads the words one by one.
+
+    Args:
+        vocab_size: Number of ids.
+        length: Ids in a row.
+        cell: `"rnn"` (simple), `"lstm"` (Hochreiter & Schmidhuber 1997) or `"gru"`
+            (Cho et al. 2014).
+        embed_dim: Length of the features and of the word vectors.
+        bidirectional: Read in both directions, with half of the features each.
+        dropout: Rate of dropout on the features.
+        pooling: `"last"` state, `"mean"` over the words, or `None` for the sequence.
+        name: Name of the modality and of the model's input.
+
+    Returns:
+        A model from ids (B, length) to (B, embed_dim), or (B, length, embed_dim).
+
+    Raises:
+        ValueError: If `cell` or `pooling` is unknown, or `embed_dim` is odd for two
+            directions.
+    """
+    if cell not in CELLS:
+        raise ValueError(f"{name}: cell is {cell!r}, choose one of {', '.join(CELLS)}")
+    if bidirectional and embed_dim % 2:
+        raise ValueError(f"{name}: embed_dim={embed_dim} is odd: two directions share it")
+    inputs = keras.Input((length,), dtype="int32", name=name)
+    x = TokenEmbedding(vocab_size, embed_dim, positions=False)(inputs)
+    units = embed_dim // 2 if bidirectional else embed_dim
+    reader = CELLS[cell](units, return_sequences=pooling != "last")
+    x = (layers.Bidirectional(reader) if bidirectional else reader)(x)
+    x = x if pooling == "last" else _pooled(x, pooling, name, also="last")
+    return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_{cell}")
+
+
+def transformer(
+    vocab_size: int,
+    length: int,
+    embed_dim: int = 64,
+    num_heads: int = 4,
+    num_layers: int = 1,
+    dropout: float = 0.1,
+    pooling: str | None = "mean",
+    name: str = "text",
+) -> keras.Model:
+    """Return a Transformer encoder with learned positions and a padding mask.
+
+    Args:
+        vocab_size: Number of ids.
+        length: Ids in a row.
+        embed_dim: Length of the features; `num_heads` divides it.
+        num_heads: Attention heads in each block.
+        num_layers: Number of blocks.
+        dropout: Rate of dropout in the blocks and on the features.
+        pooling: `"mean"` over the words, or `None` for the sequence.
+        name: Name of the modality and of the model's input.
+
+    Returns:
+        A model from ids (B, length) to (B, embed_dim), or (B, length, embed_dim).
+
+    Raises:
+        ValueError: If `num_heads` does not divide `embed_dim`, or `pooling` is unknown.
+    """
+    inputs = keras.Input((length,), dtype="int32", name=name)
+    x = TokenEmbedding(vocab_size, embed_dim)(inputs)
+    for _ in range(num_layers):
+        x = TransformerBlock(num_heads, 2 * embed_dim, dropout)(x)
+    x = layers.LayerNormalization()(x)
+    x = _pooled(x, pooling, name)
+    return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_transformer")
+
+
+def _pooled(sequence, pooling: str | None, name: str, also: str | None = None):
+    if pooling == "mean":
+        return MaskedMean()(sequence)
+    if pooling is not None:
+        choices = ", ".join(repr(c) for c in ("mean", also, None) if c or c is None)
+        raise ValueError(f"{name}: pooling is {pooling!r}, choose one of {choices}")
+    return sequence

@@ -1,0 +1,167 @@
+"""Blocks shared by encoders and fusion layers."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class MaskedMean(keras.layers.Layer):
+    """Mean of a sequence over its real positions; a zero vector where there is none.
+
+    h = Σ_t m_t x_t / max(1, Σ_t m_t)
+
+    Unlike `GlobalAveragePooling1D`, an empty sequence gives 0, not NaN.
+
+    Call arguments:
+        sequence: Features of shape (B, T, d).
+        mask: Boolean (B, T), `True` where real; Keras passes it from an embedding.
+
+    Returns:
+        Features of shape (B, d).
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, sequence, mask=None):
+        if mask is None:
+            return ops.mean(sequence, axis=1)
+        real = ops.expand_dims(ops.cast(mask, sequence.dtype), -1)
+        # `where`, not a product: 0 · NaN is NaN.
+        total = ops.sum(ops.where(real > 0, sequence, 0), axis=1)
+        return total / ops.maximum(ops.sum(real, axis=1), 1)
+
+    def compute_mask(self, sequence, previous_mask=None):
+        return None
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[2])
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class TokenEmbedding(keras.layers.Layer):
+    """Embedding of ids, with a learned vector per position; id 0 is masked.
+
+    x_t = E[id_t] + P[t]
+
+    Args:
+        vocab_size: Number of ids.
+        embed_dim: Length of each vector.
+        positions: Add position vectors. Without, the order of words is invisible.
+
+    Call arguments:
+        ids: Integers of shape (B, T).
+
+    Returns:
+        Features of shape (B, T, embed_dim), with a mask.
+    """
+
+    def __init__(
+        self, vocab_size: int, embed_dim: int, positions: bool = True, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.vocab_size, self.embed_dim = vocab_size, embed_dim
+        self.positions = positions
+
+    def build(self, input_shape):
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.vocab_size, self.embed_dim),
+            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
+        )
+        if self.positions:
+            self.position_embeddings = self.add_weight(
+                name="position_embeddings",
+                shape=(input_shape[1], self.embed_dim),
+                initializer=keras.initializers.RandomNormal(stddev=0.02),
+            )
+
+    def call(self, ids):
+        x = ops.take(self.embeddings, ids, axis=0)
+        x = ops.cast(x, self.compute_dtype)
+        return x + self.position_embeddings if self.positions else x
+
+    def compute_mask(self, ids, mask=None):
+        return ops.not_equal(ids, 0)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.embed_dim)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            vocab_size=self.vocab_size,
+            embed_dim=self.embed_dim,
+            positions=self.positions,
+        )
+        return config
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class TransformerBlock(keras.layers.Layer):
+    """Self-attention and an MLP, each with a residual and normalised first.
+
+    x ← x + MHA(LN(x));  x ← x + MLP(LN(x))   (pre-norm; Vaswani et al. 2017,
+    https://arxiv.org/abs/1706.03762; Xiong et al. 2020, https://arxiv.org/abs/2002.04745)
+
+    Args:
+        num_heads: Number of attention heads; divides the feature length.
+        mlp_dim: Width of the MLP's hidden layer.
+        dropout: Rate of dropout on attention and MLP.
+
+    Call arguments:
+        sequence: Features of shape (B, T, d).
+        mask: Boolean (B, T); positions that are `False` are not attended to.
+
+    Returns:
+        Features of shape (B, T, d), with the same mask.
+
+    Raises:
+        ValueError: If `num_heads` does not divide d.
+    """
+
+    def __init__(self, num_heads: int, mlp_dim: int, dropout: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads, self.mlp_dim, self.dropout = num_heads, mlp_dim, dropout
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        dim = input_shape[-1]
+        if dim % self.num_heads:
+            raise ValueError(
+                f"{self.name}: num_heads={self.num_heads} does not divide the feature "
+                f"length {dim}: choose a divisor"
+            )
+        policy = self.dtype_policy
+        self.attention_norm = keras.layers.LayerNormalization(dtype=policy)
+        self.attention = keras.layers.MultiHeadAttention(
+            self.num_heads, dim // self.num_heads, dropout=self.dropout, dtype=policy
+        )
+        self.mlp_norm = keras.layers.LayerNormalization(dtype=policy)
+        self.mlp_in = keras.layers.Dense(self.mlp_dim, activation="gelu", dtype=policy)
+        self.mlp_out = keras.layers.Dense(dim, dtype=policy)
+        self.drop = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.attention_norm.build(input_shape)
+        self.attention.build(input_shape, input_shape)
+        self.mlp_norm.build(input_shape)
+        self.mlp_in.build(input_shape)
+        self.mlp_out.build((*input_shape[:-1], self.mlp_dim))
+
+    def call(self, sequence, mask=None, training=None):
+        keys = None if mask is None else ops.expand_dims(mask, 1)
+        x = self.attention_norm(sequence)
+        attended = self.attention(x, x, attention_mask=keys, training=training)
+        sequence = sequence + self.drop(attended, training=training)
+        x = self.mlp_out(self.mlp_in(self.mlp_norm(sequence)))
+        return sequence + self.drop(x, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            num_heads=self.num_heads, mlp_dim=self.mlp_dim, dropout=self.dropout
+        )
+        return config
