@@ -1,0 +1,129 @@
+"""`fuse`: the few lines that turn encoders, a fusion layer and a head into a model."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class MultimodalModel(keras.Model):
+    """A functional `keras.Model` that takes a dict of modalities and checks it.
+
+    Keras binds a dict's arrays to a functional model's inputs by position, and only
+    warns of an extra key. This class binds by name: a missing, extra or mis-shaped
+    modality raises one error that names it, in `fit`, `evaluate`, `predict` and calls,
+    also after saving and loading. Make one with `fuse`, or from named inputs:
+    `MultimodalModel([image, text], outputs)`.
+    """
+
+    @property
+    def input_spec(self):
+        """`None`: the check in `call` replaces Keras's own."""
+        return
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(_bound(self, inputs), training=training)
+
+
+def fuse(
+    encoders: Sequence[keras.Model],
+    fusion: keras.layers.Layer | None = None,
+    head: int | keras.layers.Layer = 2,
+    name: str | None = None,
+) -> MultimodalModel:
+    """Compose encoders, a fusion layer and a head into one model.
+
+    h = fusion(f_1(x_1), …, f_M(x_M));  y = head(h)
+
+    Args:
+        encoders: One model per modality, each with one named input.
+        fusion: Layer from a list of features to one tensor; `None` for one encoder.
+        head: Number of classes for a softmax, or any layer or model.
+        name: Name of the model.
+
+    Returns:
+        A model that takes a dict with one array per modality.
+
+    Raises:
+        ValueError: If two encoders share a modality's name, an encoder has several
+            inputs, or there are several encoders and no fusion.
+
+    Example:
+        `fuse([image_encoder, text_encoder], ConcatFusion(), head=10)`
+    """
+    for encoder in encoders:
+        if len(encoder.inputs) != 1:
+            raise ValueError(
+                f"encoder {encoder.name!r} has {len(encoder.inputs)} inputs, expected 1"
+            )
+    inputs = [
+        keras.Input(e.inputs[0].shape[1:], dtype=e.inputs[0].dtype, name=e.inputs[0].name)
+        for e in encoders
+    ]
+    names = [tensor.name for tensor in inputs]
+    if len(set(names)) != len(names):
+        raise ValueError(f"two encoders share a modality: {names}; give each its name=")
+    if fusion is None and len(encoders) != 1:
+        raise ValueError(f"{len(encoders)} encoders need a fusion layer, got None")
+    features = [encode(x) for encode, x in zip(encoders, inputs, strict=True)]
+    joint = features[0] if fusion is None else fusion(features)
+    head = classification_head(head) if isinstance(head, int) else head
+    return MultimodalModel(inputs, head(joint), name=name)
+
+
+def classification_head(
+    num_classes: int, hidden: int | None = None, dropout: float = 0.0
+) -> keras.Sequential:
+    """Return a head that turns features into class probabilities.
+
+    y = softmax(W h + b), after a hidden ReLU layer on request. The softmax is float32
+    also under mixed precision.
+
+    Args:
+        num_classes: Number of classes, at least 2.
+        hidden: Width of a hidden layer; `None` for none.
+        dropout: Rate of dropout before the last layer.
+
+    Raises:
+        ValueError: If `num_classes` is below 2.
+    """
+    if num_classes < 2:
+        raise ValueError(f"num_classes is {num_classes}, expected 2 or more")
+    steps = []
+    if hidden:
+        steps.append(keras.layers.Dense(hidden, activation="relu"))
+    if dropout:
+        steps.append(keras.layers.Dropout(dropout))
+    last = keras.layers.Dense(num_classes, activation="softmax", dtype="float32")
+    return keras.Sequential([*steps, last], name="head")
+
+
+def _bound(model: keras.Model, inputs) -> list:
+    """Return the inputs in the model's order, checked by name and shape."""
+    names = [tensor.name for tensor in model.inputs]
+    if isinstance(inputs, Mapping):
+        if missing := [name for name in names if name not in inputs]:
+            raise ValueError(
+                f"modality {missing[0]!r} is missing: this model takes {names}, got "
+                f"{list(inputs)}"
+            )
+        if extra := [name for name in inputs if name not in names]:
+            raise ValueError(
+                f"modality {extra[0]!r} is not one of this model's {names}: leave it out"
+            )
+        values = [inputs[name] for name in names]
+    else:
+        values = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        if len(values) != len(names):
+            raise ValueError(f"got {len(values)} arrays, this model takes {names}")
+    for tensor, value in zip(model.inputs, values, strict=True):
+        expected, found = tuple(tensor.shape[1:]), tuple(value.shape[1:])
+        if len(expected) != len(found) or any(
+            e is not None and f is not None and e != f
+            for e, f in zip(expected, found, strict=True)
+        ):
+            raise ValueError(
+                f"modality {tensor.name!r} has shape {('B', *found)}, expected "
+                f"{('B', *expected)}"
+            )
+    return values
