@@ -1,0 +1,146 @@
+"""Tests of the drawn stand-in for CIFAR-10."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmlearn.datasets.drawings import CLASS_NAMES, draw, pictures
+
+CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"
+CHANCE = 1 / len(CLASS_NAMES)
+
+
+def edges(images: np.ndarray) -> np.ndarray:
+    """Histograms of edge directions in 4 x 4 cells, free of colour: (n, 128)."""
+    grey = images.astype(np.float64).mean(axis=3)
+    grey = (
+        grey[:, 1:, 1:] + grey[:, :-1, 1:] + grey[:, 1:, :-1] + grey[:, :-1, :-1]
+    ) / 4
+    down, right = np.gradient(grey, axis=(1, 2))
+    strength = np.pad(np.hypot(down, right), ((0, 0), (0, 1), (0, 1)))
+    direction = np.pad(np.arctan2(down, right) % np.pi, ((0, 0), (0, 1), (0, 1)))
+    sector = np.minimum((direction / np.pi * 8).astype(int), 7)
+    planes = [np.where(sector == k, strength, 0.0) for k in range(8)]
+    cells = np.stack(planes, axis=-1).reshape(-1, 4, 8, 4, 8, 8).sum(axis=(2, 4))
+    rows = np.sqrt(cells.reshape(len(images), -1))
+    return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-9)
+
+
+def colours(images: np.ndarray) -> np.ndarray:
+    """Histograms of the colours in 4 x 4 x 4 bins, free of place: (n, 64)."""
+    bins = (images.reshape(len(images), -1, 3) // 64) @ np.array([16, 4, 1])
+    rows = np.stack([np.bincount(row, minlength=64) for row in bins])
+    return np.sqrt(rows / bins.shape[1])
+
+
+def held_out_accuracy(features, train, test) -> float:
+    """Test accuracy of a kernel ridge classifier, which has a closed form."""
+    (x, y), (x_test, y_test) = train, test
+    a, b = features(x), features(x_test)
+
+    def kernel(left, right):
+        squared = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T
+        return np.exp(-2 * squared)
+
+    targets = np.eye(len(CLASS_NAMES))[y]
+    weights = np.linalg.solve(kernel(a, a) + 0.3 * np.eye(len(a)), targets)
+    return float(np.mean((kernel(b, a) @ weights).argmax(axis=1) == y_test))
+
+
+@pytest.fixture(scope="module")
+def train():
+    return pictures(150, seed=1)
+
+
+@pytest.fixture(scope="module")
+def test():
+    return pictures(60, seed=2)
+
+
+def test_the_classes_are_those_of_cifar10():
+    assert " ".join(CLASS_NAMES) == CIFAR10_NAMES
+    assert isinstance(CLASS_NAMES, tuple)
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    first, second = pictures(3, seed=7), pictures(3, seed=7)
+    assert first[0].tobytes() == second[0].tobytes()
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_another_seed_gives_other_pictures_in_another_order():
+    first, second = pictures(5, seed=7), pictures(5, seed=8)
+    assert not np.array_equal(first[0], second[0])
+    assert not np.array_equal(first[1], second[1])
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_draw_depends_on_the_generator_alone(label):
+    one, same, other = (draw(label, np.random.default_rng(s)) for s in (4, 4, 5))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("size", [16, 32, 45])
+def test_draw_gives_a_colour_picture_of_the_size_asked_for(size):
+    image = draw(8, np.random.default_rng(0), size=size)
+    assert image.shape == (size, size, 3)
+    assert image.dtype == np.uint8
+    assert image.std() > 1.0
+
+
+def test_the_picture_is_the_same_scene_at_every_size():
+    small, large = (draw(9, np.random.default_rng(3), size=s) for s in (32, 64))
+    shrunk = np.asarray(Image.fromarray(large).resize((32, 32)), dtype=float)
+    assert np.corrcoef(small.ravel(), shrunk.ravel())[0, 1] > 0.8
+
+
+def test_pictures_are_balanced_shuffled_and_all_different():
+    images, labels = pictures(6, seed=0, size=20)
+    assert images.shape == (60, 20, 20, 3) and images.dtype == np.uint8
+    assert labels.shape == (60,) and labels.dtype == np.int64
+    assert np.bincount(labels).tolist() == [6] * 10
+    assert np.any(np.diff(labels) < 0)
+    assert len({image.tobytes() for image in images}) == 60
+
+
+def test_outlines_tell_the_classes_apart(train, test):
+    assert held_out_accuracy(edges, train, test) > 4.5 * CHANCE
+
+
+def test_colours_tell_much_less_than_outlines(train, test):
+    by_colour = held_out_accuracy(colours, train, test)
+    assert by_colour < held_out_accuracy(edges, train, test) - CHANCE
+    assert by_colour < 3.5 * CHANCE
+
+
+def test_labels_belong_to_their_pictures(train):
+    images, labels = train
+    rng = np.random.default_rng(3)
+    drawn = np.repeat(np.arange(10), 60)
+    fresh = np.stack([draw(label, rng) for label in drawn])
+    assert held_out_accuracy(edges, (images, labels), (fresh, drawn)) > 4.5 * CHANCE
+
+
+@pytest.mark.parametrize("label", [-1, 10, 2.5])
+def test_draw_refuses_a_label_outside_the_classes(label):
+    with pytest.raises(ValueError, match=f"label is {label}, expected .* 0 to 9"):
+        draw(label, np.random.default_rng(0))
+
+
+def test_draw_refuses_a_small_size():
+    with pytest.raises(ValueError, match="size is 15, expected at least 16"):
+        draw(0, np.random.default_rng(0), size=15)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_per_class": 0}, "num_per_class is 0, expected at least 1"),
+        ({"num_per_class": -3}, "num_per_class is -3, expected at least 1"),
+        ({"num_per_class": 1, "size": 8}, "size is 8, expected at least 16"),
+    ],
+)
+def test_pictures_refuses_bad_input(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pictures(seed=0, **arguments)
