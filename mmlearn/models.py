@@ -24,6 +24,20 @@ class MultimodalModel(keras.Model):
     def call(self, inputs, training=None, mask=None):
         return super().call(_bound(self, inputs), training=training)
 
+    # Checked before Keras sees the arrays, too: a backend may trace `call` with unknown
+    # sizes, where a wrong one could not be noticed.
+    def fit(self, x=None, *args, **kwargs):
+        _check_arrays(self, x)
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        _check_arrays(self, x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x=None, *args, **kwargs):
+        _check_arrays(self, x)
+        return super().predict(x, *args, **kwargs)
+
 
 def fuse(
     encoders: Sequence[keras.Model],
@@ -57,7 +71,9 @@ def fuse(
                 f"encoder {encoder.name!r} has {len(encoder.inputs)} inputs, expected 1"
             )
     inputs = [
-        keras.Input(e.inputs[0].shape[1:], dtype=e.inputs[0].dtype, name=e.inputs[0].name)
+        keras.Input(
+            e.inputs[0].shape[1:], dtype=e.inputs[0].dtype, name=e.inputs[0].name
+        )
         for e in encoders
     ]
     names = [tensor.name for tensor in inputs]
@@ -98,6 +114,14 @@ def classification_head(
     return keras.Sequential([*steps, last], name="head")
 
 
+def _check_arrays(model: keras.Model, x) -> None:
+    arrays = x.values() if isinstance(x, Mapping) else x
+    if isinstance(x, Mapping | list | tuple) and all(
+        hasattr(a, "shape") for a in arrays
+    ):
+        _bound(model, x)
+
+
 def _bound(model: keras.Model, inputs) -> list:
     """Return the inputs in the model's order, checked by name and shape."""
     names = [tensor.name for tensor in model.inputs]
@@ -109,7 +133,8 @@ def _bound(model: keras.Model, inputs) -> list:
             )
         if extra := [name for name in inputs if name not in names]:
             raise ValueError(
-                f"modality {extra[0]!r} is not one of this model's {names}: leave it out"
+                f"modality {extra[0]!r} is unknown to this model, which takes {names}: "
+                "leave it out"
             )
         values = [inputs[name] for name in names]
     else:

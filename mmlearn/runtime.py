@@ -104,8 +104,12 @@ def devices() -> list[str]:
     """Return the devices the backend computes on, such as `["cpu:0"]`."""
     import keras
 
-    found = keras.distribution.list_devices("gpu")
-    return found or keras.distribution.list_devices("cpu")
+    try:
+        found = keras.distribution.list_devices()
+    except (AttributeError, NotImplementedError):
+        # Keras lists no devices for PyTorch.
+        return [f"gpu:{i}" for i in range(len(gpus()))] or ["cpu:0"]
+    return [name for name in found if "cpu" not in name.lower()] or found
 
 
 def precision_for(gpu: Gpu | None) -> str:
@@ -138,7 +142,7 @@ def setup(seed: int, profile: str | None = None) -> Profile:
     import keras
 
     keras.utils.set_random_seed(seed)
-    on_gpu = bool(keras.distribution.list_devices("gpu"))
+    on_gpu = any("gpu" in name.lower() for name in devices())
     gpu = next(iter(gpus()), None) if on_gpu else None
     keras.mixed_precision.set_global_policy(precision_for(gpu))
     device = f"GPU {gpu.name}" if gpu else "GPU" if on_gpu else "CPU"

@@ -7,12 +7,10 @@ uses its embedded stand-in and says so.
 """
 
 import argparse
-import contextlib
 import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -210,18 +208,6 @@ def download(name: str) -> Path:
         ) from error
 
 
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and move it there if all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def main(argv: list[str]) -> int:
     """Run `python -m mmlearn data`: list the data sets, or fetch one.
 
@@ -263,7 +249,7 @@ def _require_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < size * 1.05:
         raise SourceError(
-            f"{folder} has {free / 1e6:.0f} MB free and {size / 1e6:.0f} MB are needed: "
+            f"{folder} has {free / 1e6:.0f} MB free, {size / 1e6:.0f} MB are needed: "
             "free some space, or set KERAS_HOME to another disk"
         )
 

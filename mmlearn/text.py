@@ -1,8 +1,8 @@
 """From strings to fixed-length ids: standardise, split, vocabulary, pad.
 
 Built on `tokenizers`, so nothing here needs a backend. Ids are computed once, outside
-the model: id 0 is padding, id 1 an unknown word, so an empty text is a row of zeros, the
-value of "no text".
+the model: id 0 is padding, id 1 an unknown word, so an empty text is a row of zeros,
+the value of "no text".
 """
 
 import json
@@ -88,7 +88,9 @@ class WordTokenizer:
             ValueError: If there is no word in `texts` or `vocab_size` is below 3.
         """
         if vocab_size < 3:
-            raise ValueError(f"vocab_size is {vocab_size}: [PAD], [UNK] and a word are 3")
+            raise ValueError(
+                f"vocab_size is {vocab_size}: [PAD], [UNK] and a word are 3"
+            )
         shell = cls([PADDING, UNKNOWN], length, stop_words, stem)
         words = shell.split(texts)
         if not any(words):

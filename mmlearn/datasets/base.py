@@ -166,9 +166,7 @@ class MultimodalDataset:
             for name, array in self.train.inputs.items()
         )
         sizes = ", ".join(f"{split} {len(self[split])}" for split in SPLITS)
-        return (
-            f"{self.name} ({self.source}): {sizes}; {self.num_classes} classes; {arrays}"
-        )
+        return f"{self.name} ({self.source}): {sizes}; {self.num_classes} classes; {arrays}"
 
     def _check(self, name: str, split: Split) -> None:
         where = f"{self.name}, split {name!r}"

@@ -64,7 +64,9 @@ def cifar10_captions(
         loaded = _read(found[0])
     rows = _captions()
     if found and pictures == "captioned":
-        loaded = {split: _only_captioned(split, *loaded[split], rows) for split in loaded}
+        loaded = {
+            split: _only_captioned(split, *loaded[split], rows) for split in loaded
+        }
     rng = np.random.default_rng(seed)
     parts = {}
     for split, (images, labels, index) in loaded.items():
@@ -193,7 +195,10 @@ def _index(file, split: str) -> np.ndarray:
 
 def _read_archive(path: Path) -> Pictures:
     # Unpickling is safe here: `obtain` has verified the archive's SHA-256.
-    batches = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
+    batches = {
+        "train": [f"data_batch_{i}" for i in range(1, 6)],
+        "test": ["test_batch"],
+    }
     loaded = {}
     with tarfile.open(path) as archive:
         for split, names in batches.items():

@@ -62,7 +62,7 @@ class _RandomShift(layers.Layer):
 
 def cnn(
     shape: tuple[int, int, int] = (32, 32, 3),
-    widths: Sequence[int] = (32, 64, 128),
+    widths: Sequence[int] = (32, 64, 128, 256),
     embed_dim: int | None = None,
     dropout: float = 0.3,
     augment: keras.Model | None = None,
@@ -70,23 +70,26 @@ def cnn(
 ) -> keras.Model:
     """Return a convolutional encoder: one block per width, then the mean over pixels.
 
-    A block is convolution 3×3, batch normalisation, ReLU, maximum over 2×2. Pixels are
+    A block is convolution 3×3, maximum over 2×2, batch normalisation, ReLU. Pixels are
     scaled from 0..255 to -1..1 inside the model.
 
     Args:
         shape: Height, width (at least 28) and channels (1 or 3) of a picture.
-        widths: Channels of each block.
+        widths: Channels of each block, at most four.
         embed_dim: Length of the features; `None` keeps the last width.
         dropout: Rate of dropout on the features.
-        augment: Layers applied to the pictures while training, such as `augmentation()`.
+        augment: Layers applied while training, such as `augmentation()`.
         name: Name of the modality and of the model's input.
 
     Returns:
         A model from (B, *shape) to (B, embed_dim).
 
     Raises:
-        ValueError: If the shape is too small, or has another number of channels.
+        ValueError: If the shape is too small, or has another number of channels, or
+            there are more than four blocks (each halves the picture).
     """
+    if len(widths) > 4 or len(widths) < 1:
+        raise ValueError(f"{name}: widths is {widths}, expected one to four blocks")
     if len(shape) != 3 or min(shape[:2]) < 28 or shape[2] not in (1, 3):
         raise ValueError(
             f"{name}: shape is {shape}, expected (height ≥ 28, width ≥ 28, 1 or 3)"
@@ -96,9 +99,10 @@ def cnn(
     x = augment(x) if augment is not None else x
     for width in widths:
         x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
+        # Pooling first: what follows then works on a quarter of the pixels.
+        x = layers.MaxPooling2D()(x)
         x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
-        x = layers.MaxPooling2D()(x)
     x = layers.GlobalAveragePooling2D()(x)
     if embed_dim is not None:
         x = layers.Dense(embed_dim, activation="relu")(x)

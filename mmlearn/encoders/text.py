@@ -71,7 +71,9 @@ def recurrent(
     if cell not in CELLS:
         raise ValueError(f"{name}: cell is {cell!r}, choose one of {', '.join(CELLS)}")
     if bidirectional and embed_dim % 2:
-        raise ValueError(f"{name}: embed_dim={embed_dim} is odd: two directions share it")
+        raise ValueError(
+            f"{name}: embed_dim={embed_dim} is odd: two directions share it"
+        )
     inputs = keras.Input((length,), dtype="int32", name=name)
     x = TokenEmbedding(vocab_size, embed_dim, positions=False)(inputs)
     units = embed_dim // 2 if bidirectional else embed_dim

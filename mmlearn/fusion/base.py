@@ -9,8 +9,8 @@ from keras import ops
 class Fusion(keras.layers.Layer):
     """Base of the layers that fuse one feature vector per modality.
 
-    Inputs are a list of tensors of shape (B, d_m), or a dict of them; a dict is taken in
-    the alphabetical order of its keys, whatever order it was written in.
+    Inputs are a list of tensors of shape (B, d_m), or a dict of them; a dict is taken
+    in the alphabetical order of its keys, whatever order it was written in.
 
     A presence mask of shape (B, M), 1 = present, may be passed as `presence`. The
     content of an absent modality, even NaN, has no effect on the output.
@@ -19,7 +19,9 @@ class Fusion(keras.layers.Layer):
     def build(self, input_shape):
         names, shapes = _ordered(input_shape)
         if len(shapes) < 2:
-            raise ValueError(f"{self.name}: got {len(shapes)} modality, expected 2 or more")
+            raise ValueError(
+                f"{self.name}: got {len(shapes)} modality, expected 2 or more"
+            )
         for name, shape in zip(names, shapes, strict=True):
             if len(shape) != 2 or shape[1] is None:
                 raise ValueError(
@@ -49,7 +51,8 @@ class Fusion(keras.layers.Layer):
         for name, x, dim in zip(names, features, self.dims, strict=True):
             if len(x.shape) != 2 or x.shape[1] != dim:
                 raise ValueError(
-                    f"{self.name}: {name} has shape {tuple(x.shape)}, expected (B, {dim})"
+                    f"{self.name}: {name} has shape {tuple(x.shape)}, "
+                    f"expected (B, {dim})"
                 )
         if presence is None:
             return features, None

@@ -43,12 +43,6 @@ class ConcatFusion(Fusion):
             mask = ops.cast(is_present, h.dtype)
         return ops.concatenate([h, mask], axis=-1)
 
-    def compute_output_shape(self, input_shape, presence=None):
-        shapes = input_shape.values() if isinstance(input_shape, dict) else input_shape
-        shapes = list(shapes)
-        extra = len(shapes) if self.append_presence else 0
-        return (shapes[0][0], sum(shape[-1] for shape in shapes) + extra)
-
     def get_config(self):
         return {**super().get_config(), "append_presence": self.append_presence}
 
@@ -90,7 +84,9 @@ class WeightedFusion(Fusion):
     def __init__(self, embed_dim: int, per_sample: bool = False, **kwargs):
         super().__init__(**kwargs)
         if embed_dim < 1:
-            raise ValueError(f"{self.name}: embed_dim is {embed_dim}, expected 1 or more")
+            raise ValueError(
+                f"{self.name}: embed_dim is {embed_dim}, expected 1 or more"
+            )
         self.embed_dim, self.per_sample = embed_dim, per_sample
 
     def build_weights(self):
@@ -126,15 +122,11 @@ class WeightedFusion(Fusion):
             weights = weights * ops.cast(is_present, weights.dtype)
         h = sum(
             weights[:, m : m + 1] * ops.matmul(x, ops.cast(kernel, x.dtype))
-            for m, (x, kernel) in enumerate(zip(features, self.projections, strict=True))
+            for m, (x, kernel) in enumerate(
+                zip(features, self.projections, strict=True)
+            )
         )
         return (h, weights) if return_weights else h
-
-    def compute_output_shape(self, input_shape, presence=None, return_weights=False):
-        shapes = input_shape.values() if isinstance(input_shape, dict) else input_shape
-        shapes = list(shapes)
-        h = (shapes[0][0], self.embed_dim)
-        return (h, (shapes[0][0], len(shapes))) if return_weights else h
 
     def get_config(self):
         return {

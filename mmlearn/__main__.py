@@ -1,0 +1,134 @@
+"""The command line: run, refresh and check notebooks; doctor; data."""
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb of the command line.
+
+    Args:
+        argv: The arguments; None for those of the process.
+
+    Returns:
+        The exit code: 0 all well, 1 a notebook failed or broke the contract, 2 a wrong
+        call, 130 stopped by Ctrl-C.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        return args.verb(args)
+    except (ValueError, OSError) as error:
+        print(f"mmlearn: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "mmlearn: stopped; notebooks that had finished are kept, "
+            "the one that was running left nothing behind",
+            file=sys.stderr,
+        )
+        return 130
+
+
+# Every verb imports what it needs itself, so that `--help` answers at once.
+
+
+def _run(args: argparse.Namespace) -> int:
+    from .classroom import notebooks, runner
+
+    root = _root()
+    build = args.build or root / "build"
+    values = {name: _value(text) for name, text in args.parameter}
+    runs = runner.run(notebooks.find(root, args.notebooks), build, values)
+    return int(any(run.error for run in runs))
+
+
+def _refresh(args: argparse.Namespace) -> int:
+    from .classroom import notebooks, runner
+
+    runs = runner.refresh(notebooks.find(_root(), args.notebooks))
+    return int(any(run.error for run in runs))
+
+
+def _check(args: argparse.Namespace) -> int:
+    from .classroom import contract, notebooks
+
+    paths = notebooks.find(_root(), args.paths)
+    violations = 0
+    for path in paths:
+        for violation in contract.check(path):
+            violations += 1
+            print(f"{path.name}: {violation}")
+    print(f"notebooks checked: {len(paths)}, violations: {violations}")
+    return int(violations > 0)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from .classroom import doctor
+
+    return doctor.main()
+
+
+def _data(args: argparse.Namespace) -> int:
+    from . import sources
+
+    return sources.main(args.arguments)
+
+
+def _root() -> Path:
+    """The folder that holds `notebooks/`: one around here, or the checkout."""
+    here = Path.cwd()
+    checkout = Path(__file__).parents[1]
+    for folder in (here, *here.parents, checkout):
+        if (folder / "notebooks").is_dir():
+            return folder
+    raise ValueError(
+        f"no folder notebooks/ in {here} or above it: change to the course's folder"
+    )
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mmlearn", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    nb = {"nargs": "*", "metavar": "NB", "help": "number, name or path; default: all"}
+
+    def verb(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(verb=function)
+        return sub
+
+    run = verb("run", _run, "execute copies of notebooks and render them as web pages")
+    run.add_argument("notebooks", **nb)
+    run.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="replace a value of the parameters cell; may be repeated",
+    )
+    run.add_argument("--build", type=Path, help="where to write; default: build/")
+    refresh = verb("refresh", _refresh, "execute notebooks and store their outputs")
+    refresh.add_argument("notebooks", **nb)
+    check = verb("check", _check, "check notebooks against the course's contract")
+    check.add_argument("paths", **{**nb, "metavar": "PATH"})
+    verb("doctor", _doctor, "say whether this machine can run the course")
+    data = verb("data", _data, "list data sets, fetch one, or say where they are kept")
+    data.add_argument(
+        "arguments", nargs="*", metavar="list | get NAME | where", help="default: list"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What instructors use: run, render and check the course's notebooks."""

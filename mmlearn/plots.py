@@ -1,0 +1,199 @@
+"""Figures: one call each, with a sentence that says what the figure shows."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from mmlearn.datasets import MultimodalDataset, Split
+from mmlearn.evaluate import Interval
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.prop_cycle": plt.cycler(color=COLOURS),
+    "figure.dpi": 100,
+    "savefig.facecolor": "white",
+}
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure with its description, then close it.
+
+    Args:
+        figure: A matplotlib figure.
+        alt: What the figure shows, in a sentence, for those who cannot see it.
+
+    Raises:
+        ValueError: If the description is shorter than 20 characters.
+    """
+    from IPython.display import display
+
+    if len(alt) < 20:
+        raise ValueError(f"alt is {alt!r}: say in a sentence what the figure shows")
+    display(figure, metadata={"image/png": {"alt": alt}})
+    plt.close(figure)
+
+
+def samples(
+    data: MultimodalDataset, num: int = 10, split: str = "train", seed: int = 0
+) -> None:
+    """Show a few pictures of a data set with their texts, classes taken in turn.
+
+    Args:
+        data: A data set with an `image`, and a `text` of strings.
+        num: Number of samples.
+        split: The split to draw from.
+        seed: Seeds the draw.
+    """
+    part = data[split]
+    rng = np.random.default_rng(seed)
+    chosen = [
+        rng.choice(np.flatnonzero(part.labels == number % data.num_classes))
+        for number in range(num)
+    ]
+    titles = [data.class_names[part.labels[row]] for row in chosen]
+    listed = ", ".join(dict.fromkeys(titles))
+    pictures(
+        part.take(np.array(chosen)),
+        titles,
+        f"{num} pictures of {data.name} ({data.source}), classes in turn: {listed}; "
+        "each with its text below.",
+    )
+
+
+def pictures(split: Split, titles: Sequence[str], alt: str, columns: int = 5) -> None:
+    """Show pictures in a grid, a title above and the text below each.
+
+    Args:
+        split: Samples with an `image` and a `text` of strings.
+        titles: One title per sample.
+        alt: What the figure shows.
+        columns: Pictures in a row.
+    """
+    rows = -(-len(split) // columns)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(2 * columns, 2.75 * rows), squeeze=False
+        )
+        for axis in axes.flat:
+            axis.axis("off")
+        triples = zip(split["image"], split["text"], titles, strict=True)
+        for axis, (image, text, title) in zip(axes.flat, triples, strict=False):
+            axis.imshow(image)
+            axis.set_title(title, loc="center", fontsize=9)
+            words = textwrap.fill(text or "(no text)", 26)
+            axis.text(
+                0.5,
+                -0.05,
+                words,
+                transform=axis.transAxes,
+                ha="center",
+                va="top",
+                fontsize=7,
+            )
+        figure.tight_layout(h_pad=2.5)
+    show(figure, alt)
+
+
+def bars(
+    scores: Mapping[str, Interval], title: str, label: str, reference: str | None = None
+) -> None:
+    """Show means as horizontal bars with their 95 % intervals.
+
+    Args:
+        scores: Name → mean and interval, in the order to show.
+        title: The message of the figure.
+        label: What is measured, with its unit.
+        reference: Name whose mean is drawn as a dashed line through all bars.
+    """
+    names = list(scores)
+    means = [scores[name].mean for name in names]
+    widths = [scores[name].half_width for name in names]
+    finite = [width if np.isfinite(width) else 0 for width in widths]
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7, 0.8 + 0.42 * len(names)))
+        axis.barh(names, means, xerr=finite, color=COLOURS[0], capsize=3, height=0.65)
+        for position, (mean, width) in enumerate(zip(means, finite, strict=True)):
+            axis.text(mean + width, position, f" {mean:.1f}", va="center", fontsize=9)
+        if reference is not None:
+            axis.axvline(scores[reference].mean, color="black", ls="--", lw=1)
+        axis.invert_yaxis()
+        axis.set(title=title, xlabel=label)
+        axis.margins(x=0.12)
+        figure.tight_layout()
+    listed = "; ".join(f"{name} {scores[name]:.1f}" for name in names)
+    show(figure, f"{title}. {label}: {listed}.")
+
+
+def lines(
+    x: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Show curves over a common axis; each has its own colour, marker and line style.
+
+    Args:
+        x: Positions, shape (N,).
+        curves: Name → values, shape (N,).
+        title: The message of the figure.
+        xlabel: What x is, with its unit.
+        ylabel: What the values are, with their unit.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7, 3.6))
+        for number, (name, values) in enumerate(curves.items()):
+            style = ("-", "--", "-.", ":")[number % 4]
+            axis.plot(x, values, style, marker="osD^vP"[number % 6], label=name)
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False)
+        figure.tight_layout()
+    ends = "; ".join(
+        f"{name} from {v[0]:.1f} to {v[-1]:.1f}" for name, v in curves.items()
+    )
+    show(
+        figure,
+        f"{title}. {ylabel} against {xlabel} from {x[0]:g} to {x[-1]:g}: {ends}.",
+    )
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> None:
+    """Show how often each class is taken for each other, as counts.
+
+    Args:
+        labels: True class numbers, shape (N,).
+        predicted: Predicted class numbers, shape (N,).
+        names: Class names.
+    """
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(labels, predicted, labels=range(len(names)))
+    wrong = counts * (1 - np.eye(len(names), dtype=int))
+    true, taken = np.unravel_index(wrong.argmax(), wrong.shape)
+    title = (
+        f"Most frequent mistake: {names[true]} taken for {names[taken]} "
+        f"({wrong[true, taken]} times)"
+    )
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6, 5.4))
+        axis.imshow(counts, cmap="Blues")
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if count > counts.max() / 2 else "black"
+            axis.text(column, row, count, ha="center", va="center", color=colour)
+        ticks = range(len(names))
+        axis.set_xticks(ticks, names, rotation=45, ha="right")
+        axis.set_yticks(ticks, names)
+        axis.set(title=title, xlabel="predicted class", ylabel="true class")
+        figure.tight_layout()
+    right = int(np.trace(counts))
+    show(figure, f"Confusion matrix, {right} of {counts.sum()} right. {title}.")
