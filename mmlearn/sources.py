@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import sys
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -168,7 +169,10 @@ def download(name: str) -> Path:
         SourceError: If there is no network, no space, or the checksum is wrong. Nothing
             is left behind then, nor after an interruption.
     """
-    import pooch
+    with warnings.catch_warnings():
+        # Pooch imports tqdm's widget bar, which warns where there are no widgets.
+        warnings.simplefilter("ignore")
+        import pooch
     from tqdm import tqdm
 
     source = _source(name)
