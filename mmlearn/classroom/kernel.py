@@ -140,6 +140,9 @@ def _client(nb: NotebookNode, timeout: int | None) -> NotebookClient:
 
 def _environment() -> dict[str, str]:
     env = dict(os.environ)
+    if shared := env.get("MMLEARN_DATA"):
+        # The kernel works in the notebook's folder, the caller perhaps elsewhere.
+        env["MMLEARN_DATA"] = str(Path(shared).resolve())
     checkout = Path(__file__).parents[2]
     # `python -m mmlearn` works in a checkout that is not installed; so must kernels.
     if (checkout / "pyproject.toml").exists():

@@ -16,6 +16,7 @@ def bag(
     length: int,
     embed_dim: int = 64,
     dropout: float = 0.3,
+    word_dropout: float = 0.0,
     pooling: str | None = "mean",
     name: str = "text",
 ) -> keras.Model:
@@ -26,6 +27,7 @@ def bag(
         length: Ids in a row.
         embed_dim: Length of the features.
         dropout: Rate of dropout on the features.
+        word_dropout: Rate at which whole words are hidden while training.
         pooling: `"mean"`, or `None` for the whole sequence.
         name: Name of the modality and of the model's input.
 
@@ -34,6 +36,7 @@ def bag(
     """
     inputs = keras.Input((length,), dtype="int32", name=name)
     x = TokenEmbedding(vocab_size, embed_dim, positions=False)(inputs)
+    x = _hide_words(x, word_dropout)
     x = _pooled(x, pooling, name)
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_bag")
 
@@ -45,6 +48,7 @@ def recurrent(
     embed_dim: int = 64,
     bidirectional: bool = False,
     dropout: float = 0.3,
+    word_dropout: float = 0.0,
     pooling: str | None = "last",
     name: str = "text",
 ) -> keras.Model:
@@ -58,6 +62,7 @@ def recurrent(
         embed_dim: Length of the features and of the word vectors.
         bidirectional: Read in both directions, with half of the features each.
         dropout: Rate of dropout on the features.
+        word_dropout: Rate at which whole words are hidden while training.
         pooling: `"last"` state, `"mean"` over the words, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
@@ -76,6 +81,7 @@ def recurrent(
         )
     inputs = keras.Input((length,), dtype="int32", name=name)
     x = TokenEmbedding(vocab_size, embed_dim, positions=False)(inputs)
+    x = _hide_words(x, word_dropout)
     units = embed_dim // 2 if bidirectional else embed_dim
     reader = CELLS[cell](units, return_sequences=pooling != "last")
     x = (layers.Bidirectional(reader) if bidirectional else reader)(x)
@@ -90,6 +96,7 @@ def transformer(
     num_heads: int = 4,
     num_layers: int = 1,
     dropout: float = 0.1,
+    word_dropout: float = 0.0,
     pooling: str | None = "mean",
     name: str = "text",
 ) -> keras.Model:
@@ -102,6 +109,7 @@ def transformer(
         num_heads: Attention heads in each block.
         num_layers: Number of blocks.
         dropout: Rate of dropout in the blocks and on the features.
+        word_dropout: Rate at which whole words are hidden while training.
         pooling: `"mean"` over the words, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
@@ -113,6 +121,7 @@ def transformer(
     """
     inputs = keras.Input((length,), dtype="int32", name=name)
     x = TokenEmbedding(vocab_size, embed_dim)(inputs)
+    x = _hide_words(x, word_dropout)
     for _ in range(num_layers):
         x = TransformerBlock(num_heads, 2 * embed_dim, dropout)(x)
     x = layers.LayerNormalization()(x)
@@ -127,3 +136,8 @@ def _pooled(sequence, pooling: str | None, name: str, also: str | None = None):
         choices = ", ".join(repr(c) for c in ("mean", also, None) if c or c is None)
         raise ValueError(f"{name}: pooling is {pooling!r}, choose one of {choices}")
     return sequence
+
+
+def _hide_words(sequence, rate: float):
+    """Zero whole word vectors at random while training."""
+    return layers.Dropout(rate, noise_shape=(None, sequence.shape[1], 1))(sequence)
