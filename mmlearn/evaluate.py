@@ -146,6 +146,9 @@ def table(
 
     Returns:
         A table; ± is the 95 % t-interval over seeds.
+
+    Raises:
+        ValueError: If a class has no test sample, or a row cannot be probabilities.
     """
     rows = []
     for name, probabilities in candidates.items():
@@ -169,20 +172,30 @@ def _scores(probabilities: np.ndarray, labels: np.ndarray) -> list[float]:
 
     predicted = probabilities.argmax(axis=-1)
     classes = np.arange(probabilities.shape[-1])
+    if len(absent := np.setdiff1d(classes, labels)):
+        raise ValueError(
+            f"class {absent[0]} has no test sample: AUROC is not defined then"
+        )
     # float64 and renormalised: scikit-learn warns where float32 rows miss 1 by 1e-7.
     shares = probabilities.astype("float64")
+    if (shares < 0).any() or (shares.sum(axis=-1) == 0).any():
+        raise ValueError("probabilities are negative or all 0: are they logits?")
     shares /= shares.sum(axis=-1, keepdims=True)
+    # scikit-learn wants the second class's share alone where there are two.
+    ranked = shares[:, 1] if len(classes) == 2 else shares
     return [
         metrics.accuracy_score(labels, predicted),
         metrics.balanced_accuracy_score(labels, predicted),
         metrics.f1_score(labels, predicted, average="macro", zero_division=0),
-        metrics.roc_auc_score(labels, shares, multi_class="ovr", labels=classes),
+        metrics.roc_auc_score(labels, ranked, multi_class="ovr", labels=classes),
         metrics.log_loss(labels, shares, labels=classes),
     ]
 
 
 def _per_seed(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    probabilities = np.asarray(probabilities)
+    probabilities, labels = np.asarray(probabilities), np.asarray(labels)
+    if labels.ndim != 1:
+        raise ValueError(f"labels have shape {labels.shape}, expected (N,)")
     if probabilities.ndim == 2:
         probabilities = probabilities[None]
     if probabilities.ndim != 3 or probabilities.shape[1] != len(labels):

@@ -89,7 +89,7 @@ def pictures(split: Split, titles: Sequence[str], alt: str, columns: int = 5) ->
         for axis, (image, text, title) in zip(axes.flat, triples, strict=False):
             axis.imshow(image)
             axis.set_title(title, loc="center", fontsize=9)
-            words = textwrap.fill(text or "(no text)", 26)
+            words = textwrap.fill(text or "(no text)", 24)
             axis.text(
                 0.5,
                 -0.05,
@@ -97,7 +97,7 @@ def pictures(split: Split, titles: Sequence[str], alt: str, columns: int = 5) ->
                 transform=axis.transAxes,
                 ha="center",
                 va="top",
-                fontsize=7,
+                fontsize=8,
             )
         figure.tight_layout(h_pad=2.5)
     show(figure, alt)

@@ -3,6 +3,7 @@
 Import this module before `keras`: in a notebook it makes the backend start quietly.
 """
 
+import logging
 import os
 import platform
 import shutil
@@ -26,6 +27,8 @@ def _quiet_backend() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if _in_kernel():
+        # TensorFlow warns of retracing wherever several small models are used in turn.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
         os.close(null)

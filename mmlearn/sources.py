@@ -77,6 +77,10 @@ SOURCES = {
 }
 
 
+_UNREACHABLE: set[str] = set()
+"""What this process failed to download: it does not keep the reader waiting again."""
+
+
 def cache_dir() -> Path:
     """Return Keras's cache folder: what `keras.datasets` fetched is found there."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -147,14 +151,14 @@ def obtain(name: str) -> tuple[Path, str] | None:
         SourceError: If a file is there but damaged.
     """
     source = _source(name)
-    found = locate(name)
-    if found:
-        path, where = found
-        verify(path, source.shared_sha256 if where == "shared" else source.sha256)
+    if found := _verified(source):
         return found
+    if name in _UNREACHABLE:
+        return None
     try:
         return download(name), "cache"
     except SourceError as error:
+        _UNREACHABLE.add(name)
         print(error)
         return None
 
@@ -177,6 +181,9 @@ def download(name: str) -> Path:
 
     source = _source(name)
     target = cache_dir() / source.cached_files[0]
+    if target.exists():
+        # Pooch would overwrite another file of this name.
+        return verify(target, source.sha256)
     if os.environ.get("MMLEARN_OFFLINE"):
         raise SourceError(f"{name}: not downloaded, since MMLEARN_OFFLINE is set")
     try:
@@ -228,7 +235,7 @@ def main(argv: list[str]) -> int:
     get.add_argument("name", choices=sorted(SOURCES))
     arguments = parser.parse_args(argv)
     if arguments.verb == "get":
-        found = locate(arguments.name)
+        found = _verified(_source(arguments.name))
         path = found[0] if found else download(arguments.name)
         print(f"{arguments.name}: {path}")
         return 0
@@ -256,6 +263,14 @@ def _require_space(folder: Path, size: int) -> None:
             f"{folder} has {free / 1e6:.0f} MB free, {size / 1e6:.0f} MB are needed: "
             "free some space, or set KERAS_HOME to another disk"
         )
+
+
+def _verified(source: Source) -> tuple[Path, str] | None:
+    found = locate(source.name)
+    if found:
+        path, where = found
+        verify(path, source.shared_sha256 if where == "shared" else source.sha256)
+    return found
 
 
 def _source(name: str) -> Source:

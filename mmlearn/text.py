@@ -22,7 +22,7 @@ class WordTokenizer:
     """Turn texts into rows of word ids with a fixed length.
 
     A text is lower-cased, stripped of accents and punctuation, and split into words
-    (Chinese, Japanese and Korean text into characters); stop words are dropped and
+    (Chinese text into characters); stop words are dropped and
     words are stemmed on request.
 
     Args:
@@ -104,8 +104,10 @@ class WordTokenizer:
         """Return the standardised words of each text.
 
         Raises:
-            TypeError: If an element is not a string.
+            TypeError: If an element is not a string, or `texts` is a single string.
         """
+        if isinstance(texts, str):
+            raise TypeError(f"texts is the string {texts!r}, expected a list of texts")
         return [self._words(text) for text in texts]
 
     def __call__(self, texts: Iterable[str]) -> np.ndarray:

@@ -166,7 +166,10 @@ class MultimodalDataset:
             for name, array in self.train.inputs.items()
         )
         sizes = ", ".join(f"{split} {len(self[split])}" for split in SPLITS)
-        return f"{self.name} ({self.source}): {sizes}; {self.num_classes} classes; {arrays}"
+        return (
+            f"{self.name} ({self.source}): {sizes}; {self.num_classes} classes; "
+            f"{arrays}"
+        )
 
     def _check(self, name: str, split: Split) -> None:
         where = f"{self.name}, split {name!r}"
@@ -212,10 +215,18 @@ def stratified(
 
     Returns:
         The sorted row numbers of the first and of the second part.
+
+    Raises:
+        ValueError: If a part would have fewer rows than there are classes.
     """
     from sklearn.model_selection import train_test_split
 
-    rows = np.arange(len(labels))
+    rows, num_classes = np.arange(len(labels)), len(np.unique(labels))
+    if not num_classes <= num_second <= len(rows) - num_classes:
+        raise ValueError(
+            f"cannot take {num_second} of {len(rows)} samples: each part needs one of "
+            f"each of the {num_classes} classes"
+        )
     first, second = train_test_split(
         rows, test_size=num_second, random_state=seed, stratify=labels
     )

@@ -8,7 +8,8 @@ pictures hard is what makes photographs hard:
 - its colour may come close to the backdrop's;
 - clouds, bushes or stones lie behind it, and in every second picture a post, a branch
   or a blob hides a part of it;
-- the focus, the light and the contrast change, and the sensor adds noise.
+- the focus, the light and the contrast change, and the sensor adds noise;
+- about a third of the pictures are taken in fog.
 """
 
 import math
@@ -217,7 +218,11 @@ def _photograph(rng: np.random.Generator, image: Image.Image, size: int) -> np.n
     if rng.random() < 0.4:
         radius = rng.uniform(0.3, 0.8) * size / 32
         image = image.filter(ImageFilter.GaussianBlur(radius))
-    pixels = (np.asarray(image, dtype=np.float64) - 128) * rng.uniform(0.6, 1.1)
+    contrast = rng.uniform(0.6, 1.1)
+    # Fog hides some figures almost wholly: a text can then still tell the class.
+    if rng.random() < 0.35:
+        contrast *= rng.uniform(0.05, 0.25)
+    pixels = (np.asarray(image, dtype=np.float64) - 128) * contrast
     pixels += 128 + rng.normal(0, 18) + rng.normal(0, rng.uniform(3, 16), pixels.shape)
     return np.clip(pixels, 0, 255).astype(np.uint8)
 

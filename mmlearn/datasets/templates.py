@@ -11,8 +11,8 @@ import colorsys
 
 import numpy as np
 
-OVERLAP = 0.35
-NUM_WORDS = 2
+OVERLAP = 0.25
+NUM_WORDS = 3
 
 CLASS_WORDS = {
     "airplane": ("wings", "tail", "metal", "engine", "nose", "high"),

@@ -18,6 +18,10 @@ class Fusion(keras.layers.Layer):
 
     def build(self, input_shape):
         names, shapes = _ordered(input_shape)
+        if not all(isinstance(shape, list | tuple) for shape in shapes):
+            raise ValueError(
+                f"{self.name}: got one tensor, expected a list or a dict of features"
+            )
         if len(shapes) < 2:
             raise ValueError(
                 f"{self.name}: got {len(shapes)} modality, expected 2 or more"
@@ -54,6 +58,7 @@ class Fusion(keras.layers.Layer):
                     f"{self.name}: {name} has shape {tuple(x.shape)}, "
                     f"expected (B, {dim})"
                 )
+            self._check_batch(name, x, features[0])
         if presence is None:
             return features, None
         if len(presence.shape) != 2 or presence.shape[1] != len(features):
@@ -61,6 +66,7 @@ class Fusion(keras.layers.Layer):
                 f"{self.name}: presence has shape {tuple(presence.shape)}, expected "
                 f"(B, {len(features)}), one column a modality"
             )
+        self._check_batch("presence", presence, features[0])
         is_present = ops.cast(presence, "bool")
         # `where`, not a product: 0 · NaN is NaN.
         features = [
@@ -68,6 +74,14 @@ class Fusion(keras.layers.Layer):
             for m, x in enumerate(features)
         ]
         return features, is_present
+
+    def _check_batch(self, name: str, x, first) -> None:
+        # One sample would be broadcast to the others' number without a word.
+        if None not in (x.shape[0], first.shape[0]) and x.shape[0] != first.shape[0]:
+            raise ValueError(
+                f"{self.name}: {name} has {x.shape[0]} samples, expected "
+                f"{first.shape[0]} as in {self.modalities[0]}"
+            )
 
 
 def _ordered(inputs) -> tuple[tuple[str, ...], list]:
