@@ -1,4 +1,4 @@
-"""The project's files agree with each other: dependencies, versions, addresses, data."""
+"""The project's files agree: dependencies, versions, addresses, data."""
 
 import ast
 import csv

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from . import notebooks
+from . import links, notebooks
 from .form import FORM, Subject, Violation, without_code
 
 __all__ = ["SECTIONS", "Violation", "check"]
@@ -108,6 +108,13 @@ def _header(s: Subject) -> Iterator[Violation]:
         message = (
             f"found {rows['Time and memory']!r}, expected like `45 s, 0.8 GB (fast "
             "profile, 2 CPU cores)`: write the measured time, a comma, the memory"
+        )
+        yield Violation(1, "header", message)
+    expected = links.open_in(s.path)
+    if expected and rows.get("Open in", expected) != expected:
+        message = (
+            f"found other links under Open in than {expected}: `python -m mmlearn "
+            "refresh` writes them"
         )
         yield Violation(1, "header", message)
 

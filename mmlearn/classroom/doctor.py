@@ -34,8 +34,8 @@ def main() -> int:
     _line("packages", ", ".join(f"{n} {v}" for n, v in versions.items() if v))
     if versions["tensorflow"] and versions["tensorflow-cpu"]:
         problems.append(
-            "tensorflow and tensorflow-cpu are both installed and overwrite each other: "
-            "make a fresh environment with one of them"
+            "tensorflow and tensorflow-cpu are both installed and overwrite each "
+            "other: make a fresh environment with one of them"
         )
     _compute(problems)
     _line("profile", f"{runtime.profile_name()} (MMLEARN_PROFILE=fast|full)")
@@ -64,8 +64,8 @@ def _compute(problems: list[str]) -> None:
         devices = runtime.devices()
     except ImportError as error:
         problems.append(
-            f"Keras does not start ({error}): install a backend (tensorflow-cpu, jax or "
-            "torch) or set KERAS_BACKEND to the one that is installed"
+            f"Keras does not start ({error}): install a backend (tensorflow-cpu, jax "
+            "or torch) or set KERAS_BACKEND to the one that is installed"
         )
         return
     gpus = runtime.gpus()

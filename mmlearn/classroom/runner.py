@@ -10,7 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 from rich.console import Console
 
-from . import notebooks
+from . import links, notebooks
 from .kernel import CellError, OnCell, Run, play
 from .progress import each, report
 
@@ -140,6 +140,7 @@ def refresh(
         error = result.error or _unstorable(nb, path)
         if error is None:
             _clean(nb, kind)
+            links.write(nb, path)
             notebooks.save(nb, path)
         return replace(result, error=error)
 

@@ -1,0 +1,40 @@
+"""Links to open a notebook elsewhere, derived from the repository's one address."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+_ROW = re.compile(r"^\|\s*\*\*Open in\*\*\s*\|.*$", re.MULTILINE)
+_GITHUB = "https://github.com/"
+
+
+def open_in(path: Path) -> str | None:
+    """Return the header's "Open in" entry for a notebook.
+
+    Args:
+        path: The notebook, in a checkout whose `pyproject.toml` names the address.
+
+    Returns:
+        Markdown links, or `None` outside of such a checkout.
+    """
+    path = path.resolve()
+    for folder in path.parents:
+        if (project := folder / "pyproject.toml").exists():
+            urls = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+            address = urls.get("urls", {}).get("Repository")
+            if address is None:
+                return None
+            place = f"blob/main/{path.relative_to(folder).as_posix()}"
+            owner = address.removeprefix(_GITHUB)
+            colab = f"https://colab.research.google.com/github/{owner}/{place}"
+            return f"[Colab]({colab}), [GitHub]({address}/{place})"
+    return None
+
+
+def write(nb: NotebookNode, path: Path) -> None:
+    """Write the "Open in" entry into the header table, where the address is known."""
+    if entry := open_in(path):
+        row = f"| **Open in** | {entry} |"
+        nb.cells[0].source = _ROW.sub(lambda _: row, nb.cells[0].source)
