@@ -44,8 +44,9 @@ $(JAX)/.ready: requirements/jax.txt pyproject.toml
 	$(call environment,$(JAX),requirements/jax.txt)
 
 define environment
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 found: install one," \
-		"or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		2>/dev/null || { echo "No Python 3.11 to 3.13 found: install one, or name" \
+		"it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Making $(1) from $(2) (a few minutes, once)"
 	@rm -rf $(1)
 	@$(PYTHON) -m venv $(1)

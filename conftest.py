@@ -34,15 +34,18 @@ def _difference(path: Path) -> str | None:
     return None
 
 
+_not_compared: dict[str, None] = {}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Switch off the comparison of outputs that come from other data."""
     for item in items:
-        if item.path.suffix == ".ipynb" and _difference(item.path):
+        if item.path.suffix == ".ipynb" and (difference := _difference(item.path)):
             item.options["check"] = False
+            _not_compared[difference] = None
 
 
-def pytest_terminal_summary(terminalreporter, config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say which notebooks ran without a comparison."""
-    for path in sorted({path for path in Path("notebooks").glob("*.ipynb")}):
-        if difference := _difference(path.resolve()):
-            terminalreporter.write_line(f"outputs not compared: {difference}")
+    for difference in _not_compared:
+        terminalreporter.write_line(f"outputs not compared: {difference}")

@@ -123,9 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     check = verb("check", _check, "check notebooks against the course's contract")
     check.add_argument("paths", **{**nb, "metavar": "PATH"})
     verb("doctor", _doctor, "say whether this machine can run the course")
-    data = verb("data", _data, "list data sets, fetch one, or say where they are kept")
+    data = verb("data", _data, "say where each data set would come from, or fetch one")
     data.add_argument(
-        "arguments", nargs="*", metavar="list | get NAME | where", help="default: list"
+        "arguments", nargs="*", metavar="list | get NAME", help="default: list"
     )
     return parser
 

@@ -27,8 +27,6 @@ def _quiet_backend() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if _in_kernel():
-        # TensorFlow warns of retracing wherever several small models are used in turn.
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
         os.close(null)
@@ -144,6 +142,8 @@ def setup(seed: int, profile: str | None = None) -> Profile:
         raise ValueError(f"seed is {seed!r}: give a whole number, 0 or larger")
     import keras
 
+    # TensorFlow warns of retracing wherever several small models are used in turn.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     keras.utils.set_random_seed(seed)
     on_gpu = any("gpu" in name.lower() for name in devices())
     gpu = next(iter(gpus()), None) if on_gpu else None

@@ -24,7 +24,7 @@ CACHED = "datasets/toy.tar.gz"
 class Handler(http.server.BaseHTTPRequestHandler):
     """Sends CONTENT whole, wrong, cut off, or slowly, by the path asked for."""
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         if self.path == "/absent":
             self.send_error(404)
             return
@@ -67,7 +67,8 @@ def server(served):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
-    """An empty cache, the network allowed, and no shared folder."""
+    """An empty cache, the network allowed and untried, and no shared folder."""
+    monkeypatch.setattr(sources, "_UNREACHABLE", set())
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("MMLEARN_DATA", raising=False)
     monkeypatch.delenv("MMLEARN_OFFLINE", raising=False)
@@ -261,6 +262,18 @@ def test_without_a_network_one_line_says_what_to_do_at_once(toy, cache, capsys):
     assert line.count("\n") == 1
     assert "MMLEARN_DATA" in line and "toy.npz" in line and "Errno" not in line
     assert files(cache) == []
+
+
+def test_a_failed_download_is_not_tried_again_but_a_file_is_found(
+    toy, cache, server, capsys
+):
+    toy("/wrong")
+    assert sources.obtain("toy") is None
+    capsys.readouterr()
+    assert sources.obtain("toy") is None
+    assert server.requests == ["/wrong"] and capsys.readouterr().out == ""
+    path = put(cache / CACHED, CONTENT)
+    assert sources.obtain("toy") == (path, "cache")
 
 
 def test_offline_never_asks_the_network(toy, cache, server, monkeypatch, capsys):

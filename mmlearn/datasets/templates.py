@@ -27,7 +27,16 @@ CLASS_WORDS = {
     "truck": ("wheels", "cab", "metal", "lights", "tall", "long"),
 }
 
-_HUES = ("red", "orange", "yellow", "green", "green", "teal", "blue", "blue", "purple")
+_HUES = {  # where a hue ends on the colour circle, in degrees
+    20: "red",
+    45: "orange",
+    70: "yellow",
+    165: "green",
+    195: "teal",
+    255: "blue",
+    330: "purple",
+    360: "red",
+}
 
 
 def describe(image: np.ndarray, class_name: str, rng: np.random.Generator) -> str:
@@ -57,4 +66,4 @@ def _colour(pixels: np.ndarray) -> str:
     hue, saturation, value = colorsys.rgb_to_hsv(*pixels.mean(axis=(0, 1)) / 255)
     if saturation < 0.15:
         return "black" if value < 0.25 else "white" if value > 0.75 else "grey"
-    return _HUES[int(hue * len(_HUES)) % len(_HUES)]
+    return next(name for end, name in _HUES.items() if 360 * hue < end)

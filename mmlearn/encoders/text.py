@@ -22,6 +22,9 @@ def bag(
 ) -> keras.Model:
     """Return a bag of embeddings: the mean of the word vectors; order is ignored.
 
+    x = LayerNorm(Σ_t E[w_t] / T); normalised, so that the features have a length that
+    another modality's can be compared with.
+
     Args:
         vocab_size: Number of ids.
         length: Ids in a row.
@@ -37,7 +40,7 @@ def bag(
     inputs = keras.Input((length,), dtype="int32", name=name)
     x = TokenEmbedding(vocab_size, embed_dim, positions=False)(inputs)
     x = _hide_words(x, word_dropout)
-    x = _pooled(x, pooling, name)
+    x = layers.LayerNormalization()(_pooled(x, pooling, name))
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_bag")
 
 

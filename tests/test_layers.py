@@ -1,0 +1,544 @@
+"""One harness over every encoder, fusion layer and composed model.
+
+Shapes come from a small pool, since a new one costs a compilation.
+"""
+
+from functools import cache
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from mmlearn.encoders import image, text
+from mmlearn.fusion import ConcatFusion, WeightedFusion
+from mmlearn.layers import MaskedMean, TokenEmbedding, TransformerBlock
+from mmlearn.models import fuse
+
+BATCH, VOCAB, LENGTH, DIMS = 4, 12, 6, (2, 3, 4)
+PICTURE = (28, 28, 1)
+
+
+def ids(rng, length: int = LENGTH) -> np.ndarray:
+    """Texts of 1, 2, ... words; the rest of each row is padding."""
+    rows = rng.integers(2, VOCAB, (BATCH, length)).astype("int32")
+    return rows * (np.arange(length) <= np.arange(BATCH)[:, None])
+
+
+def pixels(rng) -> np.ndarray:
+    return rng.integers(0, 256, (BATCH, *PICTURE)).astype("float32")
+
+
+def vectors(rng) -> list[np.ndarray]:
+    return [rng.normal(size=(BATCH, dim)).astype("float32") for dim in DIMS]
+
+
+# Per sample: all there, one absent, one left, none.
+PRESENCE = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]], "float32")
+
+
+def fused(layer, presence: bool = False) -> keras.Model:
+    """A model of a fusion layer alone, the mask as a further input."""
+    inputs = [keras.Input((dim,)) for dim in DIMS]
+    if not presence:
+        return keras.Model(inputs, layer(inputs))
+    mask = keras.Input((len(DIMS),))
+    return keras.Model([*inputs, mask], layer(inputs, presence=mask))
+
+
+def cnn(**options):
+    return image.cnn(PICTURE, widths=(4, 6), **options)
+
+
+def composed():
+    return fuse(
+        [cnn(embed_dim=3), text.bag(VOCAB, LENGTH, 4)], WeightedFusion(5, True), 3
+    )
+
+
+TEXT = {
+    "bag": lambda n=LENGTH: text.bag(VOCAB, n, 4),
+    "rnn": lambda n=LENGTH: text.recurrent(VOCAB, n, "rnn", 4),
+    "lstm": lambda n=LENGTH: text.recurrent(VOCAB, n, "lstm", 4),
+    "gru": lambda n=LENGTH: text.recurrent(VOCAB, n, "gru", 4),
+    "two ways": lambda n=LENGTH: text.recurrent(VOCAB, n, "gru", 4, bidirectional=True),
+    "gru mean": lambda n=LENGTH: text.recurrent(VOCAB, n, "gru", 4, pooling="mean"),
+    "transformer": lambda n=LENGTH: text.transformer(VOCAB, n, 4, 2),
+}
+SEQUENCE = {
+    "bag sequence": lambda: text.bag(VOCAB, LENGTH, 4, pooling=None),
+    "gru sequence": lambda: text.recurrent(VOCAB, LENGTH, "gru", 4, pooling=None),
+    "transformer sequence": lambda: text.transformer(VOCAB, LENGTH, 4, 2, pooling=None),
+}
+IMAGE = {
+    "cnn": lambda: cnn(embed_dim=5),
+    "cnn augmented": lambda: cnn(augment=image.augmentation(crop=2, rotate=0.1)),
+}
+FUSION = {
+    "concat": lambda: fused(ConcatFusion()),
+    "weighted": lambda: fused(WeightedFusion(5)),
+    "weighted per sample": lambda: fused(WeightedFusion(5, per_sample=True)),
+}
+MASKED = {
+    "concat masked": lambda: fused(ConcatFusion(), True),
+    "concat with mask": lambda: fused(ConcatFusion(append_presence=True), True),
+    "weighted masked": lambda: fused(WeightedFusion(5), True),
+    "weighted per sample masked": lambda: fused(WeightedFusion(5, True), True),
+}
+CASES = {**TEXT, **SEQUENCE, **IMAGE, **FUSION, **MASKED, "composed": composed}
+
+
+def inputs_of(name: str) -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    if name in TEXT or name in SEQUENCE:
+        return [ids(rng)]
+    if name in IMAGE:
+        return [pixels(rng)]
+    if name == "composed":
+        return [pixels(rng), ids(rng)]
+    return vectors(rng) + ([PRESENCE] if name in MASKED else [])
+
+
+def built(name: str) -> keras.Model:
+    """The case's model; weights that start at 0 or 1 are moved, or they hide errors."""
+    keras.utils.set_random_seed(2)
+    model = CASES[name]()
+    rng = np.random.default_rng(3)
+    for weight in model.trainable_weights:
+        weight.assign(weight + 0.3 * rng.normal(size=weight.shape))
+    return model
+
+
+shared = cache(built)  # for tests that do not change the model
+
+
+def run(model: keras.Model, inputs: list, training: bool = False) -> np.ndarray:
+    x = inputs if len(inputs) > 1 else inputs[0]
+    return ops.convert_to_numpy(ops.cast(model(x, training=training), "float32"))
+
+
+def gradients(model: keras.Model, inputs: list) -> dict[str, np.ndarray]:
+    """Gradients of a fixed random projection of the outputs, per trainable weight."""
+    x = inputs if len(inputs) > 1 else inputs[0]
+    x = [ops.convert_to_tensor(a) for a in x] if isinstance(x, list) else x
+    rng = np.random.default_rng(4)
+
+    def loss(y):
+        return ops.sum(y * rng.normal(size=y.shape).astype("float32"))
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def projected(weights):
+            rest = [v.value for v in model.non_trainable_variables]
+            return loss(model.stateless_call(weights, rest, x)[0])
+
+        found = jax.grad(projected)([v.value for v in model.trainable_variables])
+    else:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value = loss(model(x))
+        found = tape.gradient(value, [v.value for v in model.trainable_variables])
+        # Rows of an embedding come as indexed slices.
+        found = [None if g is None else tf.convert_to_tensor(g) for g in found]
+    paths = [v.path for v in model.trainable_variables]
+    return {
+        path: None if g is None else np.asarray(g)
+        for path, g in zip(paths, found, strict=True)
+    }
+
+
+every = pytest.mark.parametrize("name", CASES)
+every_text = pytest.mark.parametrize("name", TEXT)
+every_masked = pytest.mark.parametrize("name", MASKED)
+
+
+# --- what holds for everything ---------------------------------------------------
+
+
+@every
+def test_samples_do_not_mix(name):
+    inputs = inputs_of(name)
+    together = run(shared(name), inputs)
+    assert together.shape[0] == BATCH
+    for i in range(BATCH):
+        alone = run(shared(name), [array[i : i + 1] for array in inputs])
+        np.testing.assert_allclose(alone[0], together[i], atol=1e-5, rtol=1e-5)
+    assert not np.allclose(together[0], together[1], atol=1e-3)
+
+
+@every
+def test_two_evaluations_are_identical(name):
+    inputs = inputs_of(name)
+    first = run(shared(name), inputs)
+    np.testing.assert_array_equal(first, run(shared(name), inputs))
+    assert np.isfinite(first).all()
+
+
+@every
+def test_saving_and_loading_keeps_outputs_and_weights(name, tmp_path):
+    model, inputs = shared(name), inputs_of(name)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(run(loaded, inputs), run(model, inputs), atol=1e-6)
+    assert len(loaded.trainable_weights) == len(model.trainable_weights)
+    assert type(loaded) is type(model)
+
+
+@every
+def test_every_weight_learns(name):
+    model = shared(name)
+    if not name.startswith("concat"):
+        assert model.trainable_weights
+    for path, gradient in gradients(model, inputs_of(name)).items():
+        assert gradient is not None and np.isfinite(gradient).all(), path
+        # The same bias on every key shifts all scores alike: softmax ignores it.
+        if not path.endswith("key/bias"):
+            assert np.abs(gradient).max() > 1e-6, path
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@every
+def test_half_precision_is_finite_and_close(name, policy):
+    inputs, before = inputs_of(name), keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        half = CASES[name]()
+        half.set_weights(shared(name).get_weights())
+        found = run(half, inputs)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert any(layer.compute_dtype == policy[6:] for layer in half.layers)
+    expected = run(shared(name), inputs)
+    scale = np.abs(expected).max()
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, expected, atol=0.06 * scale)
+
+
+# --- text --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*TEXT, *SEQUENCE])
+@pytest.mark.parametrize("training", [False, True])
+def test_an_empty_text_is_finite(name, training):
+    empty = run(shared(name), [np.zeros((BATCH, LENGTH), "int32")], training)
+    assert np.isfinite(empty).all()
+
+
+def test_the_mean_of_an_empty_text_is_0():
+    empty = run(shared("bag"), [np.zeros((BATCH, LENGTH), "int32")])
+    np.testing.assert_array_equal(empty, np.zeros((BATCH, 4)))
+
+
+@every_text
+def test_only_the_bag_ignores_the_order_of_words(name):
+    # BATCH rows of the same six words, each row rolled by one more.
+    rows = np.stack([np.roll(np.arange(2, 2 + LENGTH), i) for i in range(BATCH)])
+    out = run(shared(name), [rows.astype("int32")])
+    if name == "bag":
+        np.testing.assert_allclose(out, np.tile(out[0], (BATCH, 1)), atol=1e-6)
+    else:
+        assert min(np.abs(out[0] - row).max() for row in out[1:]) > 1e-4
+
+
+@every_text
+def test_more_padding_changes_nothing(name):
+    rows = ids(np.random.default_rng(5))
+    short, long = shared(name), TEXT[name](LENGTH + 3)
+    for mine, theirs in zip(short.weights, long.weights, strict=True):
+        # Positions that only the longer one has keep their start values.
+        values = ops.convert_to_numpy(theirs).copy()
+        values[tuple(slice(n) for n in mine.shape)] = mine
+        theirs.assign(values)
+    padded = np.pad(rows, [(0, 0), (0, 3)])
+    np.testing.assert_allclose(run(long, [padded]), run(short, [rows]), atol=1e-5)
+
+
+def test_masked_positions_do_not_reach_the_others():
+    rng = np.random.default_rng(6)
+    one = rng.normal(size=(BATCH, LENGTH, 4)).astype("float32")
+    mask = np.arange(LENGTH) < np.array([[1], [3], [5], [6]])
+    other = np.where(mask[..., None], one, 50).astype("float32")
+    block = TransformerBlock(2, 8)
+    a, b = (ops.convert_to_numpy(block(x, mask=mask)) for x in (one, other))
+    np.testing.assert_allclose(a[mask], b[mask], atol=1e-5)
+    assert np.abs(a - b).max() > 1  # the masked positions themselves do differ
+    other = np.where(mask[..., None], one, np.nan).astype("float32")
+    pooled = ops.convert_to_numpy(MaskedMean()(other, mask=mask))
+    expected = [row[real].mean(0) for row, real in zip(one, mask, strict=True)]
+    np.testing.assert_allclose(pooled, expected, atol=1e-6)
+
+
+def test_masked_mean_without_a_mask_is_the_mean():
+    x = np.random.default_rng(0).normal(size=(BATCH, LENGTH, 4)).astype("float32")
+    np.testing.assert_allclose(MaskedMean()(x), x.mean(1), atol=1e-6)
+
+
+def test_word_dropout_hides_whole_words_while_training_only():
+    encoder = text.bag(VOCAB, LENGTH, 4, dropout=0, word_dropout=0.5, pooling=None)
+    rows = np.full((BATCH, LENGTH), 3, "int32")
+    plain = run(encoder, [rows])
+    hidden = run(encoder, [rows], training=True)
+    gone = (hidden == 0).all(-1)
+    # Words that stay are scaled, so that the mean is kept.
+    np.testing.assert_allclose(hidden[~gone], 2 * plain[~gone], rtol=1e-5)
+    assert 0 < gone.sum() < gone.size and len(np.unique(gone, axis=0)) > 1
+
+
+# --- pictures ------------------------------------------------------------------------
+
+
+def small_pictures() -> np.ndarray:
+    return np.random.default_rng(7).normal(size=(16, 6, 6, 2)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"crop": 2}, {"flip": False, "crop": 2, "rotate": 0.1}, {"flip": False}],
+)
+def test_augmentation_changes_nothing_at_inference(options):
+    images = small_pictures()
+    augment = image.augmentation(**options)
+    np.testing.assert_array_equal(run(augment, [images]), images)
+    assert run(augment, [images], training=True).shape == images.shape
+
+
+def test_flipping_mirrors_some_pictures_left_to_right():
+    images = small_pictures()
+    flipped = run(image.augmentation(), [images], training=True)
+    mirrored = [
+        not np.array_equal(new, old) for new, old in zip(flipped, images, strict=True)
+    ]
+    expected = np.where(
+        np.array(mirrored)[:, None, None, None], images[:, :, ::-1], images
+    )
+    np.testing.assert_array_equal(flipped, expected)
+    assert 0 < sum(mirrored) < len(images)
+
+
+def test_shifting_moves_each_picture_by_whole_pixels():
+    images, p = small_pictures(), 2
+    augment = image.augmentation(flip=False, crop=p)
+    shifted = run(augment, [images], training=True)
+    padded = np.pad(images, [(0, 0), (p, p), (p, p), (0, 0)], mode="reflect")
+    seen = set()
+    for new, wide in zip(shifted, padded, strict=True):
+        places = [
+            (y, x)
+            for y in range(2 * p + 1)
+            for x in range(2 * p + 1)
+            if np.array_equal(new, wide[y : y + 6, x : x + 6])
+        ]
+        assert len(places) == 1
+        seen.update(places)
+    # Each picture has its own place, drawn anew, over the whole range.
+    assert len(seen) > 5 and {max(axis) for axis in zip(*seen, strict=True)} == {4}
+    assert not np.array_equal(run(augment, [images], training=True), shifted)
+
+
+def test_pixels_are_scaled_inside_the_encoder():
+    # Pictures in 0..255 that differ in brightness alone must differ in features.
+    flat = np.ones((BATCH, *PICTURE), "float32") * np.array(
+        [[[[0]]], [[[80]]], [[[160]]], [[[255]]]]
+    )
+    out = run(shared("cnn"), [flat.astype("float32")])
+    assert len(np.unique(out.round(4), axis=0)) > 1 and np.abs(out).max() < 100
+
+
+# --- fusion --------------------------------------------------------------------------
+
+masks = st.none() | st.lists(
+    st.lists(st.booleans(), min_size=3, max_size=3), min_size=BATCH, max_size=BATCH
+).map(lambda rows: np.array(rows))
+
+
+@cache
+def weighted(per_sample: bool) -> WeightedFusion:
+    layer = WeightedFusion(5, per_sample=per_sample)
+    layer.build([(None, dim) for dim in DIMS])
+    rng = np.random.default_rng(8)
+    layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
+    return layer
+
+
+def zeroed(x: list, mask) -> list:
+    return x if mask is None else [a * mask[:, [m]] for m, a in enumerate(x)]
+
+
+@settings(deadline=None, max_examples=20)
+@given(masks, st.integers(0, 99), st.booleans())
+def test_concat_equals_its_equation(mask, seed, append):
+    x = vectors(np.random.default_rng(seed))
+    h = ConcatFusion(append_presence=append)(x, presence=mask)
+    expected = zeroed(x, mask)
+    if append:
+        expected = [*expected, np.ones((BATCH, 3)) if mask is None else mask]
+    np.testing.assert_allclose(h, np.concatenate(expected, -1), atol=1e-6)
+
+
+@settings(deadline=None, max_examples=20)
+@given(masks, st.integers(0, 99), st.booleans())
+def test_weighted_equals_its_equation(mask, seed, per_sample):
+    x, layer = vectors(np.random.default_rng(seed)), weighted(per_sample)
+    h, weights = layer(x, presence=mask, return_weights=True)
+    projections, scores = layer.get_weights()[:3], layer.get_weights()[3]
+    there = np.ones((BATCH, 3), bool) if mask is None else mask
+    x = zeroed(x, mask)
+    a = np.concatenate(x, -1) @ scores if per_sample else np.tile(scores, (BATCH, 1))
+    # Softmax over those present: exp of an absent one counts 0.
+    shares = np.exp(a) * there
+    shares /= np.maximum(shares.sum(-1, keepdims=True), 1e-30)
+    expected = sum(shares[:, [m]] * (x[m] @ projections[m]) for m in range(3))
+    np.testing.assert_allclose(weights, shares, atol=1e-5)
+    np.testing.assert_allclose(h, expected, atol=1e-4)
+    total = ops.convert_to_numpy(weights).sum(-1)
+    np.testing.assert_allclose(total, there.any(-1), atol=1e-5)
+    # Where all are absent, exactly 0.
+    assert (ops.convert_to_numpy(h)[~there.any(-1)] == 0).all()
+    np.testing.assert_array_equal(h, layer(x, presence=mask))
+
+
+@every_masked
+@pytest.mark.parametrize("content", [np.nan, np.inf, -np.inf, 1e30])
+def test_the_content_of_an_absent_modality_has_no_effect(name, content):
+    model, inputs = shared(name), inputs_of(name)
+    spoilt = [
+        np.where(PRESENCE[:, [m]] == 1, x, content).astype("float32")
+        for m, x in enumerate(inputs[:-1])
+    ]
+    spoilt.append(PRESENCE)
+    np.testing.assert_array_equal(run(model, spoilt), run(model, inputs))
+    clean, dirty = gradients(model, inputs), gradients(model, spoilt)
+    for path, gradient in clean.items():
+        np.testing.assert_array_equal(dirty[path], gradient, err_msg=path)
+
+
+def test_the_appended_mask_tells_absent_from_zero():
+    x = [np.zeros((BATCH, dim), "float32") for dim in DIMS]
+    h = ops.convert_to_numpy(ConcatFusion(append_presence=True)(x, presence=PRESENCE))
+    np.testing.assert_array_equal(h[:, -3:], PRESENCE)
+    assert (h[:, :-3] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int32", "float32"])
+def test_a_mask_may_have_any_dtype(dtype):
+    x = vectors(np.random.default_rng(0))
+    h = weighted(False)(x, presence=PRESENCE.astype(dtype))
+    np.testing.assert_array_equal(h, weighted(False)(x, presence=PRESENCE))
+
+
+@pytest.mark.parametrize(
+    "layer", [ConcatFusion(), WeightedFusion(5), WeightedFusion(5, True)], ids=repr
+)
+def test_a_dict_is_taken_by_name_whatever_its_order(layer):
+    layer = layer.from_config(layer.get_config())
+    c, a, b = vectors(np.random.default_rng(0))
+    first = layer({"a": a, "b": b, "c": c})
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
+    first = layer({"a": a, "b": b, "c": c})
+    np.testing.assert_array_equal(layer({"c": c, "b": b, "a": a}), first)
+    listed = layer.from_config(layer.get_config())
+    listed.build([x.shape for x in (a, b, c)])
+    listed.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(listed([a, b, c]), first)
+
+
+def ones(*shape) -> np.ndarray:
+    return np.ones(shape, "float32")
+
+
+GOOD = [ones(BATCH, dim) for dim in DIMS]
+
+
+@pytest.mark.parametrize(
+    "layer_class", [ConcatFusion, lambda **k: WeightedFusion(5, **k)]
+)
+@pytest.mark.parametrize(
+    ("first", "then", "presence", "parts"),
+    [
+        (GOOD[:1], None, None, ["1 modality", "expected 2"]),
+        (GOOD[0], None, None, ["one tensor", "list or a dict"]),
+        ([GOOD[0], ones(BATCH, 6, 4)], None, None, ["input 1", "(4, 6, 4)", "pool"]),
+        ({"a": GOOD[0], "b": ones(BATCH, 6, 4)}, None, None, ["b has", "(B, d)"]),
+        (GOOD, GOOD[:2], None, ["got input 0, input 1", "built for"]),
+        (GOOD, [*GOOD[:2], ones(BATCH, 5)], None, ["input 2", "(4, 5)", "(B, 4)"]),
+        (GOOD, [*GOOD[:2], ones(1, 4)], None, ["input 2 has 1 samples", "4"]),
+        ({"a": GOOD[0], "b": GOOD[1]}, {"a": GOOD[0], "c": GOOD[1]}, None, ["a, c"]),
+        ({"a": GOOD[0], "b": GOOD[1]}, GOOD[:2], None, ["built for a, b"]),
+        (GOOD, None, ones(BATCH, 2), ["presence", "(4, 2)", "(B, 3)"]),
+        (GOOD, None, ones(BATCH), ["presence", "(4,)"]),
+        (GOOD, None, ones(1, 3), ["presence has 1 samples", "4"]),
+    ],
+)
+def test_a_misfit_is_named_in_one_line(layer_class, first, then, presence, parts):
+    layer = layer_class(name="joined")
+    with pytest.raises(ValueError) as caught:
+        layer(first, presence=presence)
+        layer(then)
+    # Keras wraps errors of `call` in further lines; ours is one of them.
+    lines = [line for line in str(caught.value).splitlines() if "joined: " in line]
+    assert len(lines) == 1
+    for part in parts:
+        assert part in lines[0]
+
+
+# --- settings ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        MaskedMean(name="pool"),
+        TokenEmbedding(VOCAB, 4, positions=False),
+        TransformerBlock(2, 8, dropout=0.2),
+        ConcatFusion(append_presence=True),
+        WeightedFusion(5, per_sample=True, dtype="mixed_bfloat16"),
+        image.augmentation(crop=3).layers[-1],
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_config_makes_an_equal_layer(layer):
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    stored = keras.saving.serialize_keras_object(layer)
+    assert stored["registered_name"].startswith("mmlearn>")
+    loaded = keras.saving.deserialize_keras_object(stored)
+    assert loaded.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: image.cnn((20, 32, 3)), r"image: shape is \(20, 32, 3\)"),
+        (lambda: image.cnn((32, 32, 2)), "1 or 3"),
+        (lambda: image.cnn((32, 32)), "shape is"),
+        (lambda: image.cnn(widths=(4,) * 5, name="x"), "x: widths"),
+        (lambda: image.cnn(widths=()), "image: widths"),
+        (lambda: text.recurrent(VOCAB, LENGTH, "ltsm"), "'ltsm', choose .*lstm"),
+        (lambda: text.recurrent(VOCAB, 6, embed_dim=5, bidirectional=True), "5 is odd"),
+        (
+            lambda: text.recurrent(VOCAB, 6, pooling="max"),
+            "'max'.*'mean', 'last', None",
+        ),
+        (lambda: text.bag(VOCAB, 6, pooling="last"), "'last'.*'mean', None"),
+        (lambda: text.transformer(VOCAB, 6, pooling="cls", name="t"), "t: pooling"),
+        (lambda: text.transformer(VOCAB, 6, 6, num_heads=4), "num_heads=4 does not"),
+        (lambda: WeightedFusion(0, name="w"), "w: embed_dim is 0"),
+    ],
+)
+def test_bad_settings_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("name", [*TEXT, *IMAGE])
+def test_an_encoder_has_one_input_named_as_its_modality(name):
+    model = shared(name)
+    expected = "image" if name in IMAGE else "text"
+    assert [tensor.name for tensor in model.inputs] == [expected]
+    assert model.name.startswith(f"{expected}_")
+    assert len(model.output_shape) == 2

@@ -1,0 +1,223 @@
+"""Tests of `fuse`: composed models check their modalities, equal plain Keras, train."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from mmlearn.encoders import image, text
+from mmlearn.fusion import ConcatFusion, WeightedFusion
+from mmlearn.models import MultimodalModel, classification_head, fuse
+
+BATCH, LENGTH, VOCAB = 8, 5, 12
+
+
+def arrays(seed: int = 0, num: int = BATCH) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "image": rng.integers(0, 256, (num, 28, 28, 1)).astype("float32"),
+        "text": rng.integers(0, VOCAB, (num, LENGTH)).astype("int32"),
+    }
+
+
+def made() -> MultimodalModel:
+    keras.utils.set_random_seed(0)
+    encoders = [
+        image.cnn((28, 28, 1), widths=(4,)),
+        text.bag(VOCAB, LENGTH, 4),
+    ]
+    model = fuse(encoders, ConcatFusion(), head=3, name="both")
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+X, Y = arrays(), np.arange(BATCH) % 3
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory) -> MultimodalModel:
+    """Never called with good data before."""
+    return made()
+
+
+@pytest.fixture(scope="module")
+def used() -> MultimodalModel:
+    """Called with good data before: the backend has compiled its functions."""
+    model = made()
+    model.fit(X, Y, validation_data=(X, Y), verbose=0)
+    model.predict(X, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def loaded(used, tmp_path_factory) -> MultimodalModel:
+    path = tmp_path_factory.mktemp("model") / "both.keras"
+    used.save(path)
+    return keras.saving.load_model(path)
+
+
+USES = {
+    "fit": lambda model, x: model.fit(x, Y, verbose=0),
+    "evaluate": lambda model, x: model.evaluate(x, Y, verbose=0),
+    "predict": lambda model, x: model.predict(x, verbose=0),
+    "call": lambda model, x: model(x),
+    "train_on_batch": lambda model, x: model.train_on_batch(x, Y),
+    "validation": lambda model, x: model.fit(X, Y, validation_data=(x, Y), verbose=0),
+}
+MISFITS = {
+    "missing": ({"image": X["image"]}, "modality 'text' is missing"),
+    "extra": ({**X, "audio": X["text"]}, "modality 'audio' is unknown"),
+    # Sorted before the others: bound by position, it would shift them all.
+    "extra first": ({"a": X["image"], **X}, "modality 'a' is unknown"),
+    "renamed": ({"image": X["image"], "words": X["text"]}, "'text' is missing"),
+    "longer": ({**X, "text": np.ones((BATCH, 6), "int32")}, r"'text' has .* 6\)"),
+    "rank": ({**X, "text": np.ones((BATCH, 5, 1), "int32")}, r"'text' .*5, 1\)"),
+    "colour": ({**X, "image": np.ones((BATCH, 28, 28, 3))}, r"'image' has .*28, 3\)"),
+    "swapped": ([X["text"], X["image"]], "modality 'image' has shape"),
+    "too few": ([X["image"]], "got 1 arrays"),
+}
+
+
+@pytest.mark.parametrize("state", ["fresh", "used", "loaded"])
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_a_misfit_raises_one_error_that_names_it(state, use, misfit, request):
+    inputs, message = MISFITS[misfit]
+    with pytest.raises(ValueError, match=message) as caught:
+        USES[use](request.getfixturevalue(state), inputs)
+    # Keras wraps errors of `call` in further lines; ours is one of them.
+    lines = [line for line in str(caught.value).splitlines() if "array" not in line]
+    assert sum("modality" in line or "this model takes" in line for line in lines) <= 1
+    if use in ("fit", "evaluate", "predict"):
+        assert "\n" not in str(caught.value)
+
+
+def test_a_misfit_leaves_the_weights_alone():
+    model = made()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="missing"):
+        model.fit({"image": X["image"]}, Y, verbose=0)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("state", ["used", "loaded"])
+def test_arrays_are_bound_by_name(state, request):
+    model = request.getfixturevalue(state)
+    expected = model.predict(X, verbose=0)
+    other_order = dict(reversed(X.items()))
+    assert list(other_order) != list(X)
+    for inputs in (other_order, list(X.values()), tuple(X.values())):
+        np.testing.assert_allclose(
+            model.predict(inputs, verbose=0), expected, atol=1e-6
+        )
+    np.testing.assert_allclose(model(other_order), expected, atol=1e-5)
+
+
+def test_loading_keeps_the_class_and_the_outputs(used, loaded):
+    assert isinstance(loaded, MultimodalModel)
+    x = arrays(seed=1)
+    np.testing.assert_allclose(
+        loaded.predict(x, verbose=0), used.predict(x, verbose=0), atol=1e-6
+    )
+
+
+def test_one_modality_needs_no_fusion():
+    model = fuse([text.bag(VOCAB, LENGTH, 4)], head=3)
+    out = model.predict(X["text"], verbose=0)
+    np.testing.assert_allclose(model.predict({"text": X["text"]}, verbose=0), out)
+    with pytest.raises(ValueError, match="'image' is unknown"):
+        model.predict(X, verbose=0)
+
+
+def test_it_equals_the_same_model_in_plain_keras():
+    # Modalities in another order than the alphabet's, two encoders of one kind.
+    def encoders():
+        return [
+            text.bag(VOCAB, LENGTH, 4, name="title"),
+            image.cnn((28, 28, 1), widths=(4,)),
+            text.bag(VOCAB, LENGTH, 4, name="body"),
+        ]
+
+    ours = fuse(encoders(), WeightedFusion(5), head=3)
+    first, second, third = encoders()
+    inputs = [
+        keras.Input((LENGTH,), dtype="int32", name="title"),
+        keras.Input((28, 28, 1), name="image"),
+        keras.Input((LENGTH,), dtype="int32", name="body"),
+    ]
+    features = [first(inputs[0]), second(inputs[1]), third(inputs[2])]
+    joint = WeightedFusion(5)(features)
+    plain = keras.Model(inputs, layers.Dense(3, activation="softmax")(joint))
+    plain.set_weights(ours.get_weights())
+    x = {"body": arrays(1)["text"], **{"image": X["image"], "title": X["text"]}}
+    np.testing.assert_allclose(
+        ours.predict(x, verbose=0),
+        plain.predict([x["title"], x["image"], x["body"]], verbose=0),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda e: fuse(e), "2 encoders need a fusion"),
+        (lambda e: fuse([]), "0 encoders need a fusion"),
+        (lambda e: fuse([e[0], e[0]], ConcatFusion()), r"share a modality.*'image'"),
+        (lambda e: fuse([fuse(e, ConcatFusion())], head=2), "has 2 inputs, expected 1"),
+        (lambda e: fuse(e[:1], ConcatFusion()), "1 modality, expected 2"),
+        (lambda e: fuse(e, ConcatFusion(), head=1), "num_classes is 1"),
+    ],
+)
+def test_what_cannot_be_composed_is_refused(make, message):
+    encoders = [image.cnn((28, 28, 1), widths=(4,)), text.bag(VOCAB, LENGTH, 4)]
+    with pytest.raises(ValueError, match=message):
+        make(encoders)
+
+
+def test_a_head_ends_in_float32_probabilities():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        head = classification_head(3, hidden=4, dropout=0.5)
+        out = head(np.ones((2, 5), "float32"))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(out.dtype) == "float32"
+    np.testing.assert_allclose(np.sum(out, -1), 1, atol=1e-5)
+    assert [type(layer).__name__ for layer in head.layers] == [
+        "Dense",
+        "Dropout",
+        "Dense",
+    ]
+    assert len(classification_head(3).layers) == 1
+
+
+def test_a_head_may_be_any_layer():
+    model = fuse([text.bag(VOCAB, LENGTH, 4)], head=layers.Dense(1, name="price"))
+    assert model.output_shape == (None, 1)
+
+
+def test_it_learns_what_needs_both_modalities():
+    # XOR: neither modality alone tells the class; the sign of their product does.
+    rng = np.random.default_rng(0)
+    keras.utils.set_random_seed(1)
+    x = {name: rng.choice([-1, 1], (128, 1)).astype("float32") for name in "ab"}
+    y = (x["a"] * x["b"] > 0).astype("int32").ravel()
+
+    def encoder(name):
+        inputs = keras.Input((1,), name=name)
+        return keras.Model(inputs, layers.Dense(4, activation="relu")(inputs))
+
+    head = classification_head(2, hidden=16)
+    model = fuse([encoder("b"), encoder("a")], ConcatFusion(), head)
+    model.compile(
+        keras.optimizers.Adam(0.03),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    losses = model.fit(x, y, epochs=25, batch_size=32, verbose=0).history["loss"]
+    assert losses[-1] < 0.2 < losses[0]
+    assert model.evaluate(x, y, verbose=0)[1] == 1
+    # Without one of them it can only guess.
+    blind = model.evaluate({**x, "a": np.zeros((128, 1), "float32")}, y, verbose=0)[1]
+    assert blind < 0.7
