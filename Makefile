@@ -50,8 +50,8 @@ define environment
 	@echo "Making $(1) from $(2) (a few minutes, once)"
 	@rm -rf $(1)
 	@$(PYTHON) -m venv $(1)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check -r $(2)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check \
+	@$(1)/bin/python -m pip install -qq --disable-pip-version-check -r $(2)
+	@$(1)/bin/python -m pip install -qq --disable-pip-version-check \
 		--no-deps --no-build-isolation -e .
 	@touch $@
 endef

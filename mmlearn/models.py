@@ -28,6 +28,10 @@ class MultimodalModel(keras.Model):
     # sizes, where a wrong one could not be noticed.
     def fit(self, x=None, *args, **kwargs):
         _check_arrays(self, x)
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, list | tuple):
+            # Keras would notice after the first epoch only.
+            _check_arrays(self, validation[0])
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):

@@ -102,12 +102,13 @@ def inputs_of(name: str) -> list[np.ndarray]:
 
 
 def built(name: str) -> keras.Model:
-    """The case's model; weights that start at 0 or 1 are moved, or they hide errors."""
-    keras.utils.set_random_seed(2)
+    """The case's model; its weights do not depend on the backend's random numbers."""
     model = CASES[name]()
     rng = np.random.default_rng(3)
     for weight in model.trainable_weights:
-        weight.assign(weight + 0.3 * rng.normal(size=weight.shape))
+        # Weights that start at 0 or 1 are moved, too: they would hide errors.
+        start = weight if len(weight.shape) == 1 else 0
+        weight.assign(start + 0.4 * rng.normal(size=weight.shape))
     return model
 
 
@@ -228,8 +229,9 @@ def test_an_empty_text_is_finite(name, training):
     assert np.isfinite(empty).all()
 
 
-def test_the_mean_of_an_empty_text_is_0():
-    empty = run(shared("bag"), [np.zeros((BATCH, LENGTH), "int32")])
+def test_the_bag_of_an_empty_text_is_0():
+    # Before training: its normalisation may learn another place for "no text".
+    empty = run(TEXT["bag"](), [np.zeros((BATCH, LENGTH), "int32")])
     np.testing.assert_array_equal(empty, np.zeros((BATCH, 4)))
 
 
@@ -283,8 +285,11 @@ def test_word_dropout_hides_whole_words_while_training_only():
     plain = run(encoder, [rows])
     hidden = run(encoder, [rows], training=True)
     gone = (hidden == 0).all(-1)
-    # Words that stay are scaled, so that the mean is kept.
-    np.testing.assert_allclose(hidden[~gone], 2 * plain[~gone], rtol=1e-5)
+    # Words that stay keep their direction.
+    one, other = hidden[~gone], plain[~gone]
+    lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+    np.testing.assert_allclose((one * other).sum(-1) / lengths, 1, rtol=1e-4)
+    assert (plain != 0).any(-1).all()
     assert 0 < gone.sum() < gone.size and len(np.unique(gone, axis=0)) > 1
 
 
@@ -431,7 +436,9 @@ def test_a_mask_may_have_any_dtype(dtype):
 
 
 @pytest.mark.parametrize(
-    "layer", [ConcatFusion(), WeightedFusion(5), WeightedFusion(5, True)], ids=repr
+    "layer",
+    [ConcatFusion(), WeightedFusion(5), WeightedFusion(5, True)],
+    ids=["concat", "weighted", "per sample"],
 )
 def test_a_dict_is_taken_by_name_whatever_its_order(layer):
     layer = layer.from_config(layer.get_config())

@@ -35,7 +35,7 @@ X, Y = arrays(), np.arange(BATCH) % 3
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory) -> MultimodalModel:
+def fresh() -> MultimodalModel:
     """Never called with good data before."""
     return made()
 
@@ -88,15 +88,16 @@ def test_a_misfit_raises_one_error_that_names_it(state, use, misfit, request):
     # Keras wraps errors of `call` in further lines; ours is one of them.
     lines = [line for line in str(caught.value).splitlines() if "array" not in line]
     assert sum("modality" in line or "this model takes" in line for line in lines) <= 1
-    if use in ("fit", "evaluate", "predict"):
+    if use in ("fit", "evaluate", "predict", "validation"):
         assert "\n" not in str(caught.value)
 
 
-def test_a_misfit_leaves_the_weights_alone():
+@pytest.mark.parametrize("use", ["fit", "validation", "train_on_batch"])
+def test_a_misfit_is_noticed_before_any_training(use):
     model = made()
     before = model.get_weights()
-    with pytest.raises(ValueError, match="missing"):
-        model.fit({"image": X["image"]}, Y, verbose=0)
+    with pytest.raises(ValueError, match="'text' is missing"):
+        USES[use](model, {"image": X["image"]})
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
