@@ -15,8 +15,10 @@ from typing import Any
 PROFILES = ("fast", "full")
 
 
-def _in_kernel() -> bool:
-    return "ipykernel" in sys.modules
+def in_notebook() -> bool:
+    """Return whether this process is a notebook's kernel."""
+    ipython = sys.modules.get("IPython")
+    return hasattr(ipython.get_ipython(), "kernel") if ipython else False
 
 
 def _quiet_backend() -> None:
@@ -26,7 +28,7 @@ def _quiet_backend() -> None:
     own `sys.stderr` in a kernel does not go through it, so errors stay visible.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if _in_kernel():
+    if in_notebook():
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
         os.close(null)

@@ -145,7 +145,7 @@ def obtain(name: str) -> tuple[Path, str] | None:
 
     Returns:
         The path and where it was found (`"shared"` or `"cache"`), or `None` where it
-        cannot be had; the reason is then printed in one line.
+        cannot be had; the reason is printed in one line, once per process.
 
     Raises:
         SourceError: If a file is there but damaged.

@@ -5,6 +5,8 @@ import time
 
 import keras
 
+from mmlearn import runtime
+
 
 class Progress(keras.callbacks.Callback):
     """One live progress line for a series of fits, instead of pages of epoch lines.
@@ -51,7 +53,7 @@ class _Line:
         self._handle = None
 
     def show(self, text: str, last: bool = False) -> None:
-        if "ipykernel" in sys.modules:
+        if runtime.in_notebook():
             from IPython.display import display
 
             data = {"text/plain": text}

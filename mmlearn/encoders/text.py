@@ -22,8 +22,9 @@ def bag(
 ) -> keras.Model:
     """Return a bag of embeddings: the mean of the word vectors; order is ignored.
 
-    x = LayerNorm(Σ_t E[w_t] / T); normalised, so that the features have a length that
-    another modality's can be compared with.
+    x = LayerNorm(mean of E[w_t] over the real words); normalised, so that the features
+    are of a size with another modality's. A text without words gives the layer's
+    learned offset.
 
     Args:
         vocab_size: Number of ids.
