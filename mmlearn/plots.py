@@ -133,40 +133,6 @@ def bars(
     show(figure, f"{title}. {label}: {listed}.")
 
 
-def lines(
-    x: Sequence[float],
-    curves: Mapping[str, Sequence[float]],
-    title: str,
-    xlabel: str,
-    ylabel: str,
-) -> None:
-    """Show curves over a common axis; each has its own colour, marker and line style.
-
-    Args:
-        x: Positions, shape (N,).
-        curves: Name → values, shape (N,).
-        title: The message of the figure.
-        xlabel: What x is, with its unit.
-        ylabel: What the values are, with their unit.
-    """
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7, 3.6))
-        for number, (name, values) in enumerate(curves.items()):
-            style = ("-", "--", "-.", ":")[number % 4]
-            axis.plot(x, values, style, marker="osD^vP"[number % 6], label=name)
-        axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
-        axis.grid(alpha=0.3)
-        axis.legend(frameon=False)
-        figure.tight_layout()
-    ends = "; ".join(
-        f"{name} from {v[0]:.1f} to {v[-1]:.1f}" for name, v in curves.items()
-    )
-    show(
-        figure,
-        f"{title}. {ylabel} against {xlabel} from {x[0]:g} to {x[-1]:g}: {ends}.",
-    )
-
-
 def confusion(labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> None:
     """Show how often each class is taken for each other, as counts.
 

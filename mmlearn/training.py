@@ -65,17 +65,3 @@ class _Line:
             print(f"\r{text:<100}", end="\n" if last else "", flush=True)
         elif last:
             print(text)
-
-
-def freeze(model: keras.Model, frozen: bool = True) -> keras.Model:
-    """Set whether a model's weights stay as they are; compile the whole model anew.
-
-    Args:
-        model: An encoder, or any model.
-        frozen: `False` to let it learn again.
-
-    Returns:
-        The same model.
-    """
-    model.trainable = not frozen
-    return model
