@@ -99,6 +99,44 @@ class TokenEmbedding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="mmlearn")
+class PositionEmbedding(keras.layers.Layer):
+    """Add a learned vector per position to a sequence of fixed length.
+
+    x_t ← x_t + P[t]
+
+    Call arguments:
+        sequence: Features of shape (B, T, d), T and d known.
+
+    Returns:
+        Features of shape (B, T, d), with the same mask.
+
+    Raises:
+        ValueError: If the length T is not known: give the input a fixed length.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        if input_shape[1] is None:
+            raise ValueError(
+                f"{self.name}: learned positions need a fixed length, not None"
+            )
+        self.positions = self.add_weight(
+            name="positions",
+            shape=tuple(input_shape[1:]),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+        )
+
+    def call(self, sequence):
+        return sequence + self.positions
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
 class TransformerBlock(keras.layers.Layer):
     """Self-attention and an MLP, each with a residual and normalised first.
 
@@ -113,9 +151,10 @@ class TransformerBlock(keras.layers.Layer):
     Call arguments:
         sequence: Features of shape (B, T, d).
         mask: Boolean (B, T); positions that are `False` are not attended to.
+        return_weights: Return the attention, of shape (B, num_heads, T, T), too.
 
     Returns:
-        Features of shape (B, T, d), with the same mask.
+        Features of shape (B, T, d), with the same mask; with `return_weights`, a pair.
 
     Raises:
         ValueError: If `num_heads` does not divide d.
@@ -148,16 +187,22 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_in.build(input_shape)
         self.mlp_out.build((*input_shape[:-1], self.mlp_dim))
 
-    def call(self, sequence, mask=None, training=None):
+    def call(self, sequence, mask=None, training=None, return_weights=False):
         keys = None if mask is None else ops.expand_dims(mask, 1)
-        x = self.attention_norm(sequence)
-        attended = self.attention(x, x, attention_mask=keys, training=training)
+        x, weights = self.attention_norm(sequence), None
+        attended = self.attention(
+            x,
+            x,
+            attention_mask=keys,
+            training=training,
+            return_attention_scores=return_weights,
+        )
+        if return_weights:
+            attended, weights = attended
         sequence = sequence + self.drop(attended, training=training)
         x = self.mlp_out(self.mlp_in(self.mlp_norm(sequence)))
-        return sequence + self.drop(x, training=training)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
+        sequence = sequence + self.drop(x, training=training)
+        return (sequence, weights) if return_weights else sequence
 
     def get_config(self):
         config = super().get_config()
@@ -165,3 +210,37 @@ class TransformerBlock(keras.layers.Layer):
             num_heads=self.num_heads, mlp_dim=self.mlp_dim, dropout=self.dropout
         )
         return config
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class ZeroAbsent(keras.layers.Layer):
+    """Zero a modality where it is absent, before its encoder sees it.
+
+    Whatever stands in the place of an absent modality, even NaN, then reaches neither
+    the features nor, through them, the gradients of the encoder's weights.
+
+    Args:
+        modality: The modality's column in the presence mask.
+
+    Call arguments:
+        inputs: A modality's array of shape (B, …).
+        presence: Mask of shape (B, M), 1 = present.
+
+    Returns:
+        An array like `inputs`.
+    """
+
+    def __init__(self, modality: int, **kwargs):
+        super().__init__(**kwargs)
+        self.modality = modality
+
+    def call(self, inputs, presence):
+        here = ops.cast(presence[:, self.modality], "bool")
+        here = ops.reshape(here, (-1, *[1] * (len(inputs.shape) - 1)))
+        return ops.where(here, inputs, ops.zeros_like(inputs))
+
+    def compute_output_shape(self, inputs_shape, presence_shape):
+        return inputs_shape
+
+    def get_config(self):
+        return {**super().get_config(), "modality": self.modality}

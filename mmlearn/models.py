@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from mmlearn.layers import ZeroAbsent
+
 
 @keras.saving.register_keras_serializable(package="mmlearn")
 class MultimodalModel(keras.Model):
@@ -47,6 +49,7 @@ def fuse(
     encoders: Sequence[keras.Model],
     fusion: keras.layers.Layer | None = None,
     head: int | keras.layers.Layer = 2,
+    presence: bool = False,
     name: str | None = None,
 ) -> MultimodalModel:
     """Compose encoders, a fusion layer and a head into one model.
@@ -57,6 +60,8 @@ def fuse(
         encoders: One model per modality, each with one named input.
         fusion: Layer from a list of features to one tensor; `None` for one encoder.
         head: Number of classes for a softmax, or any layer or model.
+        presence: Add an input `presence`, a mask of shape (B, M), 1 = present: what
+            stands in the place of an absent modality has no effect.
         name: Name of the model.
 
     Returns:
@@ -85,8 +90,17 @@ def fuse(
         raise ValueError(f"two encoders share a modality: {names}; give each its name=")
     if fusion is None and len(encoders) != 1:
         raise ValueError(f"{len(encoders)} encoders need a fusion layer, got None")
-    features = [encode(x) for encode, x in zip(encoders, inputs, strict=True)]
-    joint = features[0] if fusion is None else fusion(features)
+    if presence and fusion is None:
+        raise ValueError("presence=True needs a fusion layer, got None")
+    if presence and "presence" in names:
+        raise ValueError("a modality is named 'presence', as is the mask: rename it")
+    shown, options = inputs, {}
+    if presence:
+        mask = keras.Input((len(names),), name="presence")
+        shown = [ZeroAbsent(m)(x, presence=mask) for m, x in enumerate(inputs)]
+        inputs, options = [*inputs, mask], {"presence": mask}
+    features = [encode(x) for encode, x in zip(encoders, shown, strict=True)]
+    joint = features[0] if fusion is None else fusion(features, **options)
     head = classification_head(head) if isinstance(head, int) else head
     return MultimodalModel(inputs, head(joint), name=name)
 

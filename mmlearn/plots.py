@@ -163,3 +163,113 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -
         figure.tight_layout()
     right = int(np.trace(counts))
     show(figure, f"Confusion matrix, {right} of {counts.sum()} right. {title}.")
+
+
+def heat(
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    label: str,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Show a table of numbers as a heat map, each number written in its cell.
+
+    Args:
+        values: Shape (rows, columns); NaN leaves a cell empty.
+        rows, columns: Their names.
+        title: The message of the figure.
+        label: What is measured, with its unit.
+        limits: Values of the lightest and darkest colour; `None` for the extremes.
+    """
+    values = np.asarray(values, float)
+    low, high = limits or (np.nanmin(values), np.nanmax(values))
+    with plt.rc_context(STYLE):
+        size = (1.6 + 0.95 * len(columns), 1.4 + 0.29 * len(rows))
+        figure, axis = plt.subplots(figsize=size)
+        axis.imshow(values, cmap="cividis_r", vmin=low, vmax=high, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                dark = value > (low + high) / 2
+                colour = "white" if dark else "black"
+                axis.text(
+                    column, row, f"{value:.0f}", ha="center", va="center", color=colour
+                )
+        axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+        axis.set_yticks(range(len(rows)), rows)
+        axis.set_title(textwrap.fill(title, 60), loc="left", fontsize=11)
+        axis.set_xlabel(label)
+        axis.tick_params(length=0)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+        figure.tight_layout()
+    listed = "; ".join(
+        f"{row}: "
+        + ", ".join(
+            f"{name} {value:.0f}" if np.isfinite(value) else f"{name} –"
+            for name, value in zip(columns, line, strict=True)
+        )
+        for row, line in zip(rows, values, strict=True)
+    )
+    show(figure, f"{title}. {label}. {listed}.")
+
+
+Boxes = Mapping[str, tuple[float, float]]
+Arrows = Sequence[tuple[str, str]]
+
+
+def diagrams(
+    drawings: Mapping[str, tuple[Boxes, Arrows]], title: str, columns: int = 4
+) -> None:
+    """Show small flow diagrams side by side: boxes with text, joined by arrows.
+
+    Args:
+        drawings: Name → boxes (text → column and row) and arrows (from, to).
+        title: The message of the figure.
+        columns: Diagrams in a row.
+    """
+    rows = -(-len(drawings) // columns)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(2.5 * columns, 1.7 * rows + 0.4), squeeze=False
+        )
+        for axis in axes.flat:
+            axis.axis("off")
+        for axis, (name, (boxes, arrows)) in zip(
+            axes.flat, drawings.items(), strict=False
+        ):
+            _diagram(axis, boxes, arrows)
+            axis.set_title(name, loc="center", fontsize=10)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure.tight_layout()
+    flows = "; ".join(
+        f"{name}: " + ", ".join(f"{a} to {b}" for a, b in arrows)
+        for name, (_, arrows) in drawings.items()
+    )
+    show(figure, f"{title}. Boxes and arrows, from left to right. {flows}.")
+
+
+def _diagram(axis, boxes: Boxes, arrows: Arrows) -> None:
+    frame = {"boxstyle": "round,pad=0.3", "fc": "white", "ec": COLOURS[0]}
+    drawn = {
+        text: axis.text(
+            x, -y, text, ha="center", va="center", fontsize=8, bbox=frame, zorder=2
+        )
+        for text, (x, y) in boxes.items()
+    }
+    for start, end in arrows:
+        axis.annotate(
+            "",
+            xy=(boxes[end][0], -boxes[end][1]),
+            xytext=(boxes[start][0], -boxes[start][1]),
+            arrowprops={
+                "arrowstyle": "->",
+                "patchA": drawn[start].get_bbox_patch(),
+                "patchB": drawn[end].get_bbox_patch(),
+                "color": "black",
+            },
+            zorder=1,
+        )
+    across, down = zip(*boxes.values(), strict=True)
+    axis.set_xlim(min(across) - 0.5, max(across) + 0.5)
+    axis.set_ylim(-max(down) - 0.6, -min(down) + 0.6)

@@ -2,5 +2,12 @@
 
 from mmlearn.datasets.base import MultimodalDataset, Split
 from mmlearn.datasets.cifar10 import cifar10_captions
+from mmlearn.datasets.interactions import Interactions, interactions
 
-__all__ = ["MultimodalDataset", "Split", "cifar10_captions"]
+__all__ = [
+    "Interactions",
+    "MultimodalDataset",
+    "Split",
+    "cifar10_captions",
+    "interactions",
+]

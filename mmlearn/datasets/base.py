@@ -73,7 +73,8 @@ class MultimodalDataset:
 
     Attributes:
         name: What the data set is called; `data/NAME.md` is its data card.
-        source: `"real"`, or `"stand-in"` where the real data could not be had.
+        source: `"real"`; `"stand-in"` where the real data could not be had; or
+            `"synthetic"` where there are none by design.
         class_names: Names of the classes, in the order of the class numbers.
         train, val, test: The splits.
 

@@ -1,5 +1,49 @@
-"""Fusion layers: a list or dict of features in, one tensor out."""
+"""Fusion layers: a list or dict of features in, one tensor out.
 
-from mmlearn.fusion.joint import ConcatFusion, WeightedFusion
+One file per family. Every layer takes a presence mask: the content of an absent
+modality never reaches the output.
+"""
 
-__all__ = ["ConcatFusion", "WeightedFusion"]
+from mmlearn.fusion.attention import (
+    BottleneckFusion,
+    CrossModalAttention,
+    SelfAttentionFusion,
+)
+from mmlearn.fusion.bilinear import BilinearFusion
+from mmlearn.fusion.decision import DecisionFusion, StackingFusion
+from mmlearn.fusion.gated import FiLMFusion, GatedFusion
+from mmlearn.fusion.joint import (
+    ConcatFusion,
+    DeepSetFusion,
+    MaxFusion,
+    MeanFusion,
+    ProductFusion,
+    SumFusion,
+    WeightedFusion,
+)
+from mmlearn.fusion.tensor import (
+    LowRankFusion,
+    MultiplicativeInteraction,
+    TensorFusion,
+)
+
+__all__ = [
+    "BilinearFusion",
+    "BottleneckFusion",
+    "ConcatFusion",
+    "CrossModalAttention",
+    "DecisionFusion",
+    "DeepSetFusion",
+    "FiLMFusion",
+    "GatedFusion",
+    "LowRankFusion",
+    "MaxFusion",
+    "MeanFusion",
+    "MultiplicativeInteraction",
+    "ProductFusion",
+    "SelfAttentionFusion",
+    "StackingFusion",
+    "SumFusion",
+    "TensorFusion",
+    "WeightedFusion",
+]

@@ -14,27 +14,38 @@ class Fusion(keras.layers.Layer):
 
     A presence mask of shape (B, M), 1 = present, may be passed as `presence`. The
     content of an absent modality, even NaN, has no effect on the output.
+
+    Subclasses set `modality_count` where the maths fixes the number of modalities, and
+    override `check_shape` where they take more than vectors.
     """
 
+    modality_count: int | None = None
+
     def build(self, input_shape):
-        names, shapes = _ordered(input_shape)
+        names, shapes = self._ordered(input_shape)
         if not all(isinstance(shape, list | tuple) for shape in shapes):
+            self._ordered(None)
+        expected = self.modality_count
+        if len(shapes) < 2 or (expected and len(shapes) != expected):
+            many = "modality" if len(shapes) == 1 else "modalities"
             raise ValueError(
-                f"{self.name}: got one tensor, expected a list or a dict of features"
+                f"{self.name}: got {len(shapes)} {many}, expected "
+                f"{expected or '2 or more'}"
             )
-        if len(shapes) < 2:
-            raise ValueError(
-                f"{self.name}: got {len(shapes)} modality, expected 2 or more"
-            )
-        for name, shape in zip(names, shapes, strict=True):
-            if len(shape) != 2 or shape[1] is None:
-                raise ValueError(
-                    f"{self.name}: {name} has shape {tuple(shape)}, expected (B, d); "
-                    "pool sequences and feature maps to vectors first"
-                )
+        for position, (name, shape) in enumerate(zip(names, shapes, strict=True)):
+            self.check_shape(position, name, tuple(shape))
         self.modalities = names
-        self.dims = tuple(shape[1] for shape in shapes)
+        self.ranks = tuple(len(shape) for shape in shapes)
+        self.dims = tuple(shape[-1] for shape in shapes)
         self.build_weights()
+
+    def check_shape(self, position: int, name: str, shape: tuple) -> None:
+        """Raise a `ValueError` if this modality's shape does not suit the layer."""
+        if len(shape) != 2 or shape[1] is None:
+            raise ValueError(
+                f"{self.name}: {name} has shape {shape}, expected (B, d); "
+                "pool sequences and feature maps to vectors first"
+            )
 
     def build_weights(self) -> None:
         """Create the layer's weights; `self.dims` holds each modality's length."""
@@ -46,17 +57,19 @@ class Fusion(keras.layers.Layer):
             ValueError: If the modalities, their shapes, or the mask's shape differ from
                 what the layer was built for.
         """
-        names, features = _ordered(inputs)
+        names, features = self._ordered(inputs)
         if names != self.modalities:
             raise ValueError(
                 f"{self.name}: got {', '.join(names)}, was built for "
                 f"{', '.join(self.modalities)}"
             )
-        for name, x, dim in zip(names, features, self.dims, strict=True):
-            if len(x.shape) != 2 or x.shape[1] != dim:
+        expected = zip(names, features, self.ranks, self.dims, strict=True)
+        for name, x, rank, dim in expected:
+            if len(x.shape) != rank or x.shape[-1] != dim:
+                wanted = ", ".join(["B", *["…"] * (rank - 2), str(dim)])
                 raise ValueError(
                     f"{self.name}: {name} has shape {tuple(x.shape)}, "
-                    f"expected (B, {dim})"
+                    f"expected ({wanted})"
                 )
             self._check_batch(name, x, features[0])
         if presence is None:
@@ -68,12 +81,29 @@ class Fusion(keras.layers.Layer):
             )
         self._check_batch("presence", presence, features[0])
         is_present = ops.cast(presence, "bool")
-        # `where`, not a product: 0 · NaN is NaN.
         features = [
-            ops.where(is_present[:, m : m + 1], x, ops.zeros_like(x))
-            for m, x in enumerate(features)
+            only_where(column(is_present, m, rank), x)
+            for m, (x, rank) in enumerate(zip(features, self.ranks, strict=True))
         ]
         return features, is_present
+
+    def matrix(self, name: str, *shape: int):
+        """Add a weight matrix (or a stack of them)."""
+        return self.add_weight(name=name, shape=shape)
+
+    def vector(self, name: str, *shape: int, start: str = "zeros"):
+        """Add a weight that starts as zeros or ones, such as a bias."""
+        return self.add_weight(name=name, shape=shape, initializer=start)
+
+    def _ordered(self, inputs) -> tuple[tuple[str, ...], list]:
+        if isinstance(inputs, Mapping):
+            names = tuple(sorted(inputs))
+            return names, [inputs[name] for name in names]
+        if not isinstance(inputs, list | tuple):
+            raise ValueError(
+                f"{self.name}: got one tensor, expected a list or a dict of features"
+            )
+        return tuple(f"input {m}" for m in range(len(inputs))), list(inputs)
 
     def _check_batch(self, name: str, x, first) -> None:
         # One sample would be broadcast to the others' number without a word.
@@ -84,10 +114,36 @@ class Fusion(keras.layers.Layer):
             )
 
 
-def _ordered(inputs) -> tuple[tuple[str, ...], list]:
-    if isinstance(inputs, Mapping):
-        names = tuple(sorted(inputs))
-        return names, [inputs[name] for name in names]
-    if not isinstance(inputs, list | tuple):
-        raise ValueError("fusion takes a list or a dict of features, one per modality")
-    return tuple(f"input {m}" for m in range(len(inputs))), list(inputs)
+def column(mask, m: int, rank: int = 2):
+    """Return a mask's column m, shape (B, 1, …), to broadcast over features."""
+    chosen = mask[:, m : m + 1]
+    return chosen if rank == 2 else ops.reshape(chosen, (-1, *[1] * (rank - 1)))
+
+
+def only_where(mask, x):
+    """Return x where the mask is true, else 0; a product would keep NaN: 0 · NaN."""
+    return ops.where(mask, x, ops.zeros_like(x))
+
+
+def softmax_over_present(scores, is_present=None):
+    """Return softmax over the last axis; absent entries get 0 and leave the sum.
+
+    Args:
+        scores: Shape (B, M).
+        is_present: Boolean (B, M), or `None` where all are present.
+
+    Returns:
+        Shares of shape (B, M); a row without any present entry is all 0.
+    """
+    if is_present is None:
+        return ops.softmax(scores, axis=-1)
+    # A finite low score, so that a row without any modality stays finite.
+    shares = ops.softmax(ops.where(is_present, scores, ops.full_like(scores, -3e4)))
+    return shares * ops.cast(is_present, shares.dtype)
+
+
+def require_positive(layer: keras.layers.Layer, **sizes: int | None) -> None:
+    """Raise a `ValueError` naming the first size that is not a whole number ≥ 1."""
+    for name, size in sizes.items():
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise ValueError(f"{layer.name}: {name} is {size!r}, expected 1 or more")

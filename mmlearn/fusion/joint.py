@@ -3,7 +3,13 @@
 import keras
 from keras import ops
 
-from mmlearn.fusion.base import Fusion
+from mmlearn.fusion.base import (
+    Fusion,
+    column,
+    only_where,
+    require_positive,
+    softmax_over_present,
+)
 
 
 @keras.saving.register_keras_serializable(package="mmlearn")
@@ -47,6 +53,123 @@ class ConcatFusion(Fusion):
         return {**super().get_config(), "append_presence": self.append_presence}
 
 
+class _Elementwise(Fusion):
+    """Base of the layers that combine vectors of one length element by element."""
+
+    def __init__(self, embed_dim: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        require_positive(self, embed_dim=embed_dim)
+        self.embed_dim = embed_dim
+
+    def build_weights(self):
+        if self.embed_dim is not None:
+            self.projections = [
+                self.matrix(f"projection_{m}", dim, self.embed_dim)
+                for m, dim in enumerate(self.dims)
+            ]
+            return
+        for name, dim in zip(self.modalities, self.dims, strict=True):
+            if dim != self.dims[0]:
+                raise ValueError(
+                    f"{self.name}: {name} has {dim} features, {self.modalities[0]} has "
+                    f"{self.dims[0]}: give embed_dim= to project them to one length"
+                )
+
+    def call(self, inputs, presence=None):
+        features, is_present = self.present(inputs, presence)
+        if self.embed_dim is not None:
+            pairs = zip(features, self.projections, strict=True)
+            features = [ops.matmul(x, kernel) for x, kernel in pairs]
+        return self.combine(features, is_present)
+
+    def combine(self, features: list, is_present):
+        """Return one vector from vectors of one length; absent ones are zeros."""
+        raise NotImplementedError
+
+    def get_config(self):
+        return {**super().get_config(), "embed_dim": self.embed_dim}
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class SumFusion(_Elementwise):
+    """Add the features of the modalities that are present.
+
+    h = Σ_m W_m x_m; 0 where all are absent
+
+    Args:
+        embed_dim: Length to project to by W_m; `None` for no projection: all
+            modalities then need the same length.
+
+    Weights:
+        `projection_m` (d_m, embed_dim): W_m.
+
+    Call arguments:
+        inputs: List or dict of features of shape (B, d_m).
+        presence: Mask of shape (B, M), 1 = present; `None` means all are present.
+
+    Returns:
+        Features of shape (B, embed_dim).
+    """
+
+    def combine(self, features, is_present):
+        return sum(features[1:], start=features[0])
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class MeanFusion(_Elementwise):
+    """Average the features of the modalities that are present.
+
+    h = Σ_m p_m W_m x_m / Σ_m p_m; 0 where all are absent. Arguments, weights and
+    shapes as in `SumFusion`.
+    """
+
+    def combine(self, features, is_present):
+        total = sum(features[1:], start=features[0])
+        if is_present is None:
+            return total / len(features)
+        count = ops.sum(ops.cast(is_present, total.dtype), axis=-1, keepdims=True)
+        return total / ops.maximum(count, 1)
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class MaxFusion(_Elementwise):
+    """Take the largest of each feature over the modalities that are present.
+
+    h_k = max_m (W_m x_m)_k; 0 where all are absent. Arguments, weights and shapes as in
+    `SumFusion`.
+    """
+
+    def combine(self, features, is_present):
+        if is_present is None:
+            return ops.max(ops.stack(features), axis=0)
+        kept = [
+            ops.where(column(is_present, m), x, ops.full_like(x, -float("inf")))
+            for m, x in enumerate(features)
+        ]
+        h = ops.max(ops.stack(kept), axis=0)
+        return only_where(ops.any(is_present, axis=-1, keepdims=True), h)
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class ProductFusion(_Elementwise):
+    """Multiply the features of the modalities that are present (Hadamard product).
+
+    h = Π_m W_m x_m; the empty product, 1, where all are absent. Arguments, weights and
+    shapes as in `SumFusion`.
+    """
+
+    def combine(self, features, is_present):
+        if is_present is not None:
+            features = [
+                ops.where(column(is_present, m), x, ops.ones_like(x))
+                for m, x in enumerate(features)
+            ]
+        h = features[0]
+        for x in features[1:]:
+            h = h * x
+        return h
+
+
 @keras.saving.register_keras_serializable(package="mmlearn")
 class WeightedFusion(Fusion):
     """Project the features to a common length and add them with learned weights.
@@ -83,45 +206,31 @@ class WeightedFusion(Fusion):
 
     def __init__(self, embed_dim: int, per_sample: bool = False, **kwargs):
         super().__init__(**kwargs)
-        if embed_dim < 1:
-            raise ValueError(
-                f"{self.name}: embed_dim is {embed_dim}, expected 1 or more"
-            )
+        require_positive(self, embed_dim=embed_dim)
         self.embed_dim, self.per_sample = embed_dim, per_sample
 
     def build_weights(self):
         self.projections = [
-            self.add_weight(name=f"projection_{m}", shape=(dim, self.embed_dim))
+            self.matrix(f"projection_{m}", dim, self.embed_dim)
             for m, dim in enumerate(self.dims)
         ]
         if self.per_sample:
-            self.score_kernel = self.add_weight(
-                name="score_kernel",
-                shape=(sum(self.dims), len(self.dims)),
-                initializer="zeros",
+            self.score_kernel = self.vector(
+                "score_kernel", sum(self.dims), len(self.dims)
             )
         else:
-            self.scores = self.add_weight(
-                name="scores", shape=(len(self.dims),), initializer="zeros"
-            )
+            self.scores = self.vector("scores", len(self.dims))
 
     def call(self, inputs, presence=None, return_weights=False):
         features, is_present = self.present(inputs, presence)
         if self.per_sample:
-            joined = ops.concatenate(features, axis=-1)
-            scores = ops.matmul(joined, ops.cast(self.score_kernel, joined.dtype))
+            scores = ops.matmul(ops.concatenate(features, axis=-1), self.score_kernel)
         else:
             rows = ops.zeros((ops.shape(features[0])[0], 1), dtype=features[0].dtype)
-            scores = rows + ops.cast(self.scores, rows.dtype)
-        if is_present is None:
-            weights = ops.softmax(scores, axis=-1)
-        else:
-            # A finite low score, so that a sample without any modality stays finite.
-            low = ops.full_like(scores, -3e4)
-            weights = ops.softmax(ops.where(is_present, scores, low), axis=-1)
-            weights = weights * ops.cast(is_present, weights.dtype)
+            scores = rows + self.scores
+        weights = softmax_over_present(scores, is_present)
         h = sum(
-            weights[:, m : m + 1] * ops.matmul(x, ops.cast(kernel, x.dtype))
+            weights[:, m : m + 1] * ops.matmul(x, kernel)
             for m, (x, kernel) in enumerate(
                 zip(features, self.projections, strict=True)
             )
@@ -133,4 +242,73 @@ class WeightedFusion(Fusion):
             **super().get_config(),
             "embed_dim": self.embed_dim,
             "per_sample": self.per_sample,
+        }
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class DeepSetFusion(Fusion):
+    """Sum of encoded modalities, then a layer on the sum: for any subset of modalities.
+
+    h = ρ(Σ_m φ_m(x_m)),  φ_m(x) = relu(W_m x + b_m),  ρ(s) = relu(V s + c)
+
+    Absent modalities leave the sum. Zaheer et al. 2017, https://arxiv.org/abs/1703.06114
+
+    Args:
+        embed_dim: Length of φ_m.
+        units: Length of h; `None` for `embed_dim`.
+        shared: One φ for all modalities, which then need the same length: h does not
+            depend on their order.
+
+    Weights:
+        `kernel_m` (d_m, embed_dim) and `bias_m` (embed_dim,), only m = 0 when shared;
+        `output_kernel` (embed_dim, units) and `output_bias` (units,).
+
+    Call arguments:
+        inputs: List or dict of features of shape (B, d_m).
+        presence: Mask of shape (B, M), 1 = present; `None` means all are present.
+
+    Returns:
+        Features of shape (B, units).
+    """
+
+    def __init__(
+        self, embed_dim: int, units: int | None = None, shared: bool = False, **kwargs
+    ):
+        super().__init__(**kwargs)
+        require_positive(self, embed_dim=embed_dim, units=units)
+        self.embed_dim, self.units, self.shared = embed_dim, units, shared
+
+    def build_weights(self):
+        for name, dim in zip(self.modalities, self.dims, strict=True):
+            if self.shared and dim != self.dims[0]:
+                raise ValueError(
+                    f"{self.name}: {name} has {dim} features, {self.modalities[0]} has "
+                    f"{self.dims[0]}: shared=True needs one length"
+                )
+        dims = self.dims[:1] if self.shared else self.dims
+        self.kernels, self.biases = [], []
+        for m, dim in enumerate(dims):
+            self.kernels.append(self.matrix(f"kernel_{m}", dim, self.embed_dim))
+            self.biases.append(self.vector(f"bias_{m}", self.embed_dim))
+        units = self.units or self.embed_dim
+        self.output_kernel = self.matrix("output_kernel", self.embed_dim, units)
+        self.output_bias = self.vector("output_bias", units)
+
+    def call(self, inputs, presence=None):
+        features, is_present = self.present(inputs, presence)
+        total = 0
+        for m, x in enumerate(features):
+            which = 0 if self.shared else m
+            encoded = ops.relu(ops.matmul(x, self.kernels[which]) + self.biases[which])
+            if is_present is not None:
+                encoded = only_where(column(is_present, m), encoded)
+            total = total + encoded
+        return ops.relu(ops.matmul(total, self.output_kernel) + self.output_bias)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "embed_dim": self.embed_dim,
+            "units": self.units,
+            "shared": self.shared,
         }

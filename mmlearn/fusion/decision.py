@@ -1,0 +1,221 @@
+"""Decision-level (late) fusion: each modality decides, then the answers are joined."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+from mmlearn.fusion.base import (
+    Fusion,
+    column,
+    only_where,
+    require_positive,
+    softmax_over_present,
+)
+
+RULES = ("mean", "mean_logits", "weighted", "max", "vote", "product")
+_SMALLEST = 1e-7
+
+
+class _Late(Fusion):
+    """Base of the layers that take each modality's class probabilities."""
+
+    def __init__(self, from_logits: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.from_logits = from_logits
+
+    def probabilities(self, inputs, presence=None) -> tuple[list, object]:
+        """Return float32 probabilities per modality, and the mask or `None`."""
+        features, is_present = self.present(inputs, presence)
+        # Probabilities near 0 and 1 need float32 whatever the precision of the rest.
+        features = [ops.cast(x, "float32") for x in features]
+        if self.from_logits:
+            features = [ops.softmax(x, axis=-1) for x in features]
+        return features, is_present
+
+    def get_config(self):
+        return {**super().get_config(), "from_logits": self.from_logits}
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class DecisionFusion(_Late):
+    """Join class probabilities by a rule, over the modalities that are present.
+
+    - `"mean"`: (1/n) Σ_m p_m, the mean of probabilities.
+    - `"mean_logits"`: softmax((1/n) Σ_m log p_m), their normalised geometric mean,
+      which is what averaging logits gives.
+    - `"weighted"`: Σ_m α_m p_m with learned α = softmax(a) over those present.
+    - `"max"`: max_m p_m for each class, then normalised.
+    - `"vote"`: the share of modalities whose most likely class it is; it has no
+      gradient.
+    - `"product"`: softmax(Σ_m log p_m − (n − 1) log prior), Bayes' rule for modalities
+      that are independent given the class; the prior is counted once.
+
+    n is the number of modalities present; where there is none, the prior is returned.
+
+    Args:
+        rule: One of the names above.
+        from_logits: The inputs are logits; a softmax is taken first.
+        prior: Probability of each class; `None` for all the same.
+
+    Weights:
+        For the rule "weighted": `scores` (M,): a.
+
+    Call arguments:
+        inputs: List or dict of probabilities of shape (B, num_classes).
+        presence: Mask of shape (B, M), 1 = present; `None` means all are present.
+        return_weights: Return α, of shape (B, M), too; for the rule "weighted" only.
+
+    Returns:
+        Probabilities, float32 of shape (B, num_classes).
+
+    Raises:
+        ValueError: If the rule is unknown, the prior is none, or the modalities do not
+            have the same number of classes.
+    """
+
+    def __init__(
+        self,
+        rule: str = "mean",
+        from_logits: bool = False,
+        prior: Sequence[float] | None = None,
+        **kwargs,
+    ):
+        super().__init__(from_logits, **kwargs)
+        if rule not in RULES:
+            raise ValueError(
+                f"{self.name}: rule is {rule!r}, choose one of {', '.join(RULES)}"
+            )
+        if prior is not None:
+            prior = [float(share) for share in prior]
+            if min(prior) <= 0 or abs(sum(prior) - 1) > 1e-3:
+                raise ValueError(
+                    f"{self.name}: prior is {prior}, expected positive shares that add "
+                    "up to 1"
+                )
+        self.rule, self.prior = rule, prior
+
+    def build_weights(self):
+        for name, dim in zip(self.modalities, self.dims, strict=True):
+            if dim != self.dims[0]:
+                raise ValueError(
+                    f"{self.name}: {name} has {dim} classes, {self.modalities[0]} has "
+                    f"{self.dims[0]}: all modalities must decide between the same ones"
+                )
+        if self.prior is not None and len(self.prior) != self.dims[0]:
+            raise ValueError(
+                f"{self.name}: prior has {len(self.prior)} entries for {self.dims[0]} "
+                "classes"
+            )
+        if self.rule == "weighted":
+            self.scores = self.vector("scores", len(self.dims))
+
+    def call(self, inputs, presence=None, return_weights=False):
+        if return_weights and self.rule != "weighted":
+            raise ValueError(
+                f"{self.name}: the rule {self.rule!r} has no weights to return"
+            )
+        p, is_present = self.probabilities(inputs, presence)
+        here = is_present
+        if here is None:
+            one = ops.ones_like(p[0][:, :1], dtype="bool")
+            here = ops.concatenate([one] * len(p), axis=-1)
+        count = ops.sum(ops.cast(here, "float32"), axis=-1, keepdims=True)
+        weights = None
+        if self.rule == "weighted":
+            rows = ops.zeros_like(here, dtype="float32")
+            weights = softmax_over_present(
+                rows + ops.cast(self.scores, "float32"), here
+            )
+            fused = sum(weights[:, m : m + 1] * x for m, x in enumerate(p))
+        else:
+            fused = self._by_rule(p, here, count)
+        fused = ops.where(count > 0, fused, self._prior(p[0]))
+        return (fused, weights) if return_weights else fused
+
+    def _by_rule(self, p: list, here, count):
+        def total(values):
+            return sum(
+                only_where(column(here, m), value) for m, value in enumerate(values)
+            )
+
+        if self.rule == "mean":
+            return total(p) / ops.maximum(count, 1)
+        if self.rule == "vote":
+            classes = p[0].shape[-1]
+            votes = [ops.one_hot(ops.argmax(x, axis=-1), classes) for x in p]
+            return total(votes) / ops.maximum(count, 1)
+        if self.rule == "max":
+            kept = [only_where(column(here, m), x) for m, x in enumerate(p)]
+            highest = ops.max(ops.stack(kept), axis=0)
+            mass = ops.sum(highest, axis=-1, keepdims=True)
+            return highest / ops.maximum(mass, _SMALLEST)
+        logs = total([_log(x) for x in p])
+        if self.rule == "mean_logits":
+            return ops.softmax(logs / ops.maximum(count, 1), axis=-1)
+        return ops.softmax(logs - (count - 1) * _log(self._prior(p[0])), axis=-1)
+
+    def _prior(self, like):
+        classes = like.shape[-1]
+        prior = self.prior or [1 / classes] * classes
+        return ops.zeros_like(like) + np.asarray(prior, "float32")
+
+    def get_config(self):
+        return {**super().get_config(), "rule": self.rule, "prior": self.prior}
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class StackingFusion(_Late):
+    """Learn from the modalities' answers: logistic regression on log-probabilities.
+
+    y = softmax(Σ_m V_m log p_m + b)
+
+    Train it on *out-of-fold* probabilities, never on those that the base models give to
+    their own training samples: there, the one that overfits most would be trusted most.
+    An absent modality leaves the sum. Wolpert 1992,
+    https://doi.org/10.1016/S0893-6080(05)80023-1
+
+    Args:
+        num_classes: Number of classes of the answer.
+        from_logits: The inputs are logits; a softmax is taken first.
+
+    Weights:
+        `kernel_m` (K_m, num_classes): V_m transposed; `bias` (num_classes,).
+
+    Call arguments:
+        inputs: List or dict of probabilities of shape (B, K_m).
+        presence: Mask of shape (B, M), 1 = present; `None` means all are present.
+
+    Returns:
+        Probabilities, float32 of shape (B, num_classes).
+    """
+
+    def __init__(self, num_classes: int, from_logits: bool = False, **kwargs):
+        super().__init__(from_logits, **kwargs)
+        require_positive(self, num_classes=num_classes)
+        self.num_classes = num_classes
+
+    def build_weights(self):
+        self.kernels = [
+            self.matrix(f"kernel_{m}", dim, self.num_classes)
+            for m, dim in enumerate(self.dims)
+        ]
+        self.bias = self.vector("bias", self.num_classes)
+
+    def call(self, inputs, presence=None):
+        p, is_present = self.probabilities(inputs, presence)
+        scores = ops.zeros_like(p[0][:, :1]) + ops.cast(self.bias, "float32")
+        for m, (x, kernel) in enumerate(zip(p, self.kernels, strict=True)):
+            share = ops.matmul(_log(x), ops.cast(kernel, "float32"))
+            if is_present is not None:
+                share = only_where(column(is_present, m), share)
+            scores = scores + share
+        return ops.softmax(scores, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}
+
+
+def _log(probabilities):
+    return ops.log(ops.maximum(probabilities, _SMALLEST))
