@@ -1,7 +1,7 @@
 # Two commands: `make run` and `make test`. `make` lists the rest.
 
 VENV := .venv
-JAX := .venv-jax
+OTHER := .venv-other
 # Windows has Scripts/ where others have bin/; there, use `python -m mmlearn` (README).
 BIN := $(VENV)/bin
 LOCK := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements/gpu.txt || echo requirements/cpu.txt)
@@ -9,7 +9,10 @@ LOCK := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements/gpu.txt || echo 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo $$p && break; done)
-NEUTRAL := $(addprefix tests/test_,text.py sources.py datasets.py layers.py models.py evaluate.py)
+# Tests of what runs on every backend.
+NEUTRAL := $(wildcard $(addprefix tests/test_,text.py datasets.py interactions.py layers.py \
+	encoders.py fusion*.py pretrained.py models.py evaluate.py benchmarks.py))
+ON_OTHER := $(OTHER)/bin/python -m pytest -o addopts="-q -p no:nbval" $(NEUTRAL)
 
 .PHONY: help run refresh check test lab doctor lock clean
 
@@ -29,19 +32,20 @@ run refresh check doctor: $(VENV)/.ready
 lab: $(VENV)/.ready
 	@$(BIN)/jupyter lab --notebook-dir=notebooks
 
-# The JAX environment has no TensorFlow: the package must not need it.
-test: $(VENV)/.ready $(JAX)/.ready
+# The other environment has JAX and PyTorch, and no TensorFlow: none may be needed.
+test: $(VENV)/.ready $(OTHER)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	KERAS_BACKEND=jax $(JAX)/bin/python -m pytest -o addopts="-q -p no:nbval" $(NEUTRAL)
+	KERAS_BACKEND=jax $(ON_OTHER)
+	KERAS_BACKEND=torch $(ON_OTHER)
 	$(BIN)/python -m pytest
 
 # `.ready` is written last: an interrupted install is not taken for a finished one.
-$(VENV)/.ready: $(LOCK) pyproject.toml
+$(VENV)/.ready: $(LOCK) requirements/no-deps.txt pyproject.toml
 	$(call environment,$(VENV),$(LOCK))
 
-$(JAX)/.ready: requirements/jax.txt pyproject.toml
-	$(call environment,$(JAX),requirements/jax.txt)
+$(OTHER)/.ready: requirements/other.txt requirements/jax.txt requirements/no-deps.txt pyproject.toml
+	$(call environment,$(OTHER),requirements/other.txt)
 
 define environment
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
@@ -52,13 +56,13 @@ define environment
 	@$(PYTHON) -m venv $(1)
 	@$(1)/bin/python -m pip install -qq --disable-pip-version-check -r $(2)
 	@$(1)/bin/python -m pip install -qq --disable-pip-version-check \
-		--no-deps --no-build-isolation -e .
+		--no-deps --no-build-isolation -r requirements/no-deps.txt -e .
 	@touch $@
 endef
 
 COMPILE := uv pip compile --quiet --universal --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --upgrade pyproject.toml \
-	--extra notebooks --extra test
+	--extra pretrained --extra notebooks --extra test
 
 lock:
 	$(COMPILE) --extra tensorflow -o requirements/cpu.txt
@@ -66,4 +70,4 @@ lock:
 	$(COMPILE) --extra jax -o requirements/jax.txt
 
 clean:
-	rm -rf $(VENV) $(JAX) build
+	rm -rf $(VENV) $(OTHER) build

@@ -25,12 +25,15 @@ class MaskedMean(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, sequence, mask=None):
+        # In float32: half precision overflows where a long sequence is added up.
+        x = ops.cast(sequence, "float32")
         if mask is None:
-            return ops.mean(sequence, axis=1)
-        real = ops.expand_dims(ops.cast(mask, sequence.dtype), -1)
+            return ops.cast(ops.mean(x, axis=1), sequence.dtype)
+        real = ops.expand_dims(mask, -1)
         # `where`, not a product: 0 · NaN is NaN.
-        total = ops.sum(ops.where(real > 0, sequence, 0), axis=1)
-        return total / ops.maximum(ops.sum(real, axis=1), 1)
+        total = ops.sum(ops.where(real, x, ops.zeros_like(x)), axis=1)
+        count = ops.sum(ops.cast(real, "float32"), axis=1)
+        return ops.cast(total / ops.maximum(count, 1), sequence.dtype)
 
     def compute_mask(self, sequence, previous_mask=None):
         return None

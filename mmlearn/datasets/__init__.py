@@ -2,6 +2,7 @@
 
 from mmlearn.datasets.base import MultimodalDataset, Split
 from mmlearn.datasets.cifar10 import cifar10_captions
+from mmlearn.datasets.hydraulic import hydraulic_rig
 from mmlearn.datasets.interactions import Interactions, interactions
 
 __all__ = [
@@ -9,5 +10,6 @@ __all__ = [
     "MultimodalDataset",
     "Split",
     "cifar10_captions",
+    "hydraulic_rig",
     "interactions",
 ]

@@ -4,6 +4,6 @@ One file per modality. The argument `name` is the modality's name: it becomes th
 of the model's `keras.Input`, and must be the modality's key in the data.
 """
 
-from mmlearn.encoders import image, text
+from mmlearn.encoders import audio, image, pretrained, series, tabular, text, video
 
-__all__ = ["image", "text"]
+__all__ = ["audio", "image", "pretrained", "series", "tabular", "text", "video"]

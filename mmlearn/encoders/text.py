@@ -87,7 +87,9 @@ def recurrent(
     x = TokenEmbedding(vocab_size, embed_dim, positions=False)(inputs)
     x = _hide_words(x, word_dropout)
     units = embed_dim // 2 if bidirectional else embed_dim
-    reader = CELLS[cell](units, return_sequences=pooling != "last")
+    # cuDNN refuses a text without words; the simple RNN has no such variant.
+    options = {} if cell == "rnn" else {"use_cudnn": False}
+    reader = CELLS[cell](units, return_sequences=pooling != "last", **options)
     x = (layers.Bidirectional(reader) if bidirectional else reader)(x)
     x = x if pooling == "last" else _pooled(x, pooling, name, also="last")
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_{cell}")
