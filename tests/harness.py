@@ -44,22 +44,33 @@ def gradients(layer: keras.layers.Layer, inputs: list[np.ndarray], **call):
         )
 
     inputs = [ops.convert_to_tensor(x) for x in inputs]
+    # Ids and other whole numbers have no gradient.
+    smooth = ["float" in keras.backend.standardize_dtype(x.dtype) for x in inputs]
+    chosen = [x for x, is_smooth in zip(inputs, smooth, strict=True) if is_smooth]
+
+    def complete(values):
+        values = iter(values)
+        pairs = zip(inputs, smooth, strict=True)
+        whole = [next(values) if is_smooth else x for x, is_smooth in pairs]
+        alone = isinstance(layer, keras.Model) and len(whole) == 1
+        return whole[0] if alone else whole
+
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
         def projected(values, x):
             rest = [v.value for v in layer.non_trainable_variables]
-            return loss(layer.stateless_call(values, rest, x, **call)[0])
+            return loss(layer.stateless_call(values, rest, complete(x), **call)[0])
 
-        found = jax.grad(projected, (0, 1))([v.value for v in weights], inputs)
+        found = jax.grad(projected, (0, 1))([v.value for v in weights], chosen)
         found = [*found[0], *found[1]]
     elif backend == "torch":
         import torch
 
-        inputs = [x.clone().requires_grad_() for x in inputs]
-        sources = [*(v.value for v in weights), *inputs]
-        value = loss(layer(inputs, **call))
+        chosen = [x.clone().requires_grad_() for x in chosen]
+        sources = [*(v.value for v in weights), *chosen]
+        value = loss(layer(complete(chosen), **call))
         found = (
             torch.autograd.grad(value, sources, allow_unused=True)
             if value.requires_grad
@@ -69,9 +80,12 @@ def gradients(layer: keras.layers.Layer, inputs: list[np.ndarray], **call):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            value = loss(layer(inputs, **call))
-        found = tape.gradient(value, [*(v.value for v in weights), *inputs])
+            tape.watch(chosen)
+            value = loss(layer(complete(chosen), **call))
+        found = tape.gradient(value, [*(v.value for v in weights), *chosen])
+        # Rows of an embedding come as indexed slices.
+        found = [None if g is None else tf.convert_to_tensor(g) for g in found]
     found = [None if g is None else to_numpy(g) for g in found]
     by_weight = {v.path: g for v, g in zip(weights, found[: len(weights)], strict=True)}
-    return by_weight, found[len(weights) :]
+    by_input = iter(found[len(weights) :])
+    return by_weight, [next(by_input) if is_smooth else None for is_smooth in smooth]

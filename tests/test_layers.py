@@ -1,23 +1,22 @@
-"""One harness over every encoder, fusion layer and composed model.
+"""One harness over text and image encoders, shared blocks and composed models.
 
 Shapes come from a small pool, since a new one costs a compilation.
 """
 
 from functools import cache
 
+import harness
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from keras import ops
 
 from mmlearn.encoders import image, text
-from mmlearn.fusion import ConcatFusion, WeightedFusion
-from mmlearn.layers import MaskedMean, TokenEmbedding, TransformerBlock
+from mmlearn.fusion import WeightedFusion
+from mmlearn.layers import MaskedMean, TokenEmbedding, TransformerBlock, ZeroAbsent
 from mmlearn.models import fuse
 
-BATCH, VOCAB, LENGTH, DIMS = 4, 12, 6, (2, 3, 4)
+BATCH, VOCAB, LENGTH = 4, 12, 6
 PICTURE = (28, 28, 1)
 
 
@@ -31,31 +30,17 @@ def pixels(rng) -> np.ndarray:
     return rng.integers(0, 256, (BATCH, *PICTURE)).astype("float32")
 
 
-def vectors(rng) -> list[np.ndarray]:
-    return [rng.normal(size=(BATCH, dim)).astype("float32") for dim in DIMS]
-
-
-# Per sample: all there, one absent, one left, none.
-PRESENCE = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]], "float32")
-
-
-def fused(layer, presence: bool = False) -> keras.Model:
-    """A model of a fusion layer alone, the mask as a further input."""
-    inputs = [keras.Input((dim,)) for dim in DIMS]
-    if not presence:
-        return keras.Model(inputs, layer(inputs))
-    mask = keras.Input((len(DIMS),))
-    return keras.Model([*inputs, mask], layer(inputs, presence=mask))
+# Per sample: both there, one absent, the other, none.
+PRESENCE = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], "float32")
 
 
 def cnn(**options):
     return image.cnn(PICTURE, widths=(4, 6), **options)
 
 
-def composed():
-    return fuse(
-        [cnn(embed_dim=3), text.bag(VOCAB, LENGTH, 4)], WeightedFusion(5, True), 3
-    )
+def composed(**options):
+    encoders = [cnn(embed_dim=3), text.bag(VOCAB, LENGTH, 4)]
+    return fuse(encoders, WeightedFusion(5, True), 3, **options)
 
 
 TEXT = {
@@ -76,18 +61,13 @@ IMAGE = {
     "cnn": lambda: cnn(embed_dim=5),
     "cnn augmented": lambda: cnn(augment=image.augmentation(crop=2, rotate=0.1)),
 }
-FUSION = {
-    "concat": lambda: fused(ConcatFusion()),
-    "weighted": lambda: fused(WeightedFusion(5)),
-    "weighted per sample": lambda: fused(WeightedFusion(5, per_sample=True)),
+CASES = {
+    **TEXT,
+    **SEQUENCE,
+    **IMAGE,
+    "composed": composed,
+    "composed with presence": lambda: composed(presence=True),
 }
-MASKED = {
-    "concat masked": lambda: fused(ConcatFusion(), True),
-    "concat with mask": lambda: fused(ConcatFusion(append_presence=True), True),
-    "weighted masked": lambda: fused(WeightedFusion(5), True),
-    "weighted per sample masked": lambda: fused(WeightedFusion(5, True), True),
-}
-CASES = {**TEXT, **SEQUENCE, **IMAGE, **FUSION, **MASKED, "composed": composed}
 
 
 def inputs_of(name: str) -> list[np.ndarray]:
@@ -96,9 +76,8 @@ def inputs_of(name: str) -> list[np.ndarray]:
         return [ids(rng)]
     if name in IMAGE:
         return [pixels(rng)]
-    if name == "composed":
-        return [pixels(rng), ids(rng)]
-    return vectors(rng) + ([PRESENCE] if name in MASKED else [])
+    arrays = [pixels(rng), ids(rng)]
+    return [*arrays, PRESENCE] if name == "composed with presence" else arrays
 
 
 def built(name: str) -> keras.Model:
@@ -122,39 +101,11 @@ def run(model: keras.Model, inputs: list, training: bool = False) -> np.ndarray:
 
 def gradients(model: keras.Model, inputs: list) -> dict[str, np.ndarray]:
     """Gradients of a fixed random projection of the outputs, per trainable weight."""
-    x = inputs if len(inputs) > 1 else inputs[0]
-    x = [ops.convert_to_tensor(a) for a in x] if isinstance(x, list) else x
-    rng = np.random.default_rng(4)
-
-    def loss(y):
-        return ops.sum(y * rng.normal(size=y.shape).astype("float32"))
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        def projected(weights):
-            rest = [v.value for v in model.non_trainable_variables]
-            return loss(model.stateless_call(weights, rest, x)[0])
-
-        found = jax.grad(projected)([v.value for v in model.trainable_variables])
-    else:
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            value = loss(model(x))
-        found = tape.gradient(value, [v.value for v in model.trainable_variables])
-        # Rows of an embedding come as indexed slices.
-        found = [None if g is None else tf.convert_to_tensor(g) for g in found]
-    paths = [v.path for v in model.trainable_variables]
-    return {
-        path: None if g is None else np.asarray(g)
-        for path, g in zip(paths, found, strict=True)
-    }
+    return harness.gradients(model, inputs)[0]
 
 
 every = pytest.mark.parametrize("name", CASES)
 every_text = pytest.mark.parametrize("name", TEXT)
-every_masked = pytest.mark.parametrize("name", MASKED)
 
 
 # --- what holds for everything ---------------------------------------------------
@@ -192,8 +143,7 @@ def test_saving_and_loading_keeps_outputs_and_weights(name, tmp_path):
 @every
 def test_every_weight_learns(name):
     model = shared(name)
-    if not name.startswith("concat"):
-        assert model.trainable_weights
+    assert model.trainable_weights
     for path, gradient in gradients(model, inputs_of(name)).items():
         assert gradient is not None and np.isfinite(gradient).all(), path
         # The same bias on every key shifts all scores alike: softmax ignores it.
@@ -353,144 +303,40 @@ def test_pixels_are_scaled_inside_the_encoder():
     assert len(np.unique(out.round(4), axis=0)) > 1 and np.abs(out).max() < 100
 
 
-# --- fusion --------------------------------------------------------------------------
-
-masks = st.none() | st.lists(
-    st.lists(st.booleans(), min_size=3, max_size=3), min_size=BATCH, max_size=BATCH
-).map(lambda rows: np.array(rows))
+# --- presence ------------------------------------------------------------------------
 
 
-@cache
-def weighted(per_sample: bool) -> WeightedFusion:
-    layer = WeightedFusion(5, per_sample=per_sample)
-    layer.build([(None, dim) for dim in DIMS])
-    rng = np.random.default_rng(8)
-    layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
-    return layer
-
-
-def zeroed(x: list, mask) -> list:
-    return x if mask is None else [a * mask[:, [m]] for m, a in enumerate(x)]
-
-
-@settings(deadline=None, max_examples=20)
-@given(masks, st.integers(0, 99), st.booleans())
-def test_concat_equals_its_equation(mask, seed, append):
-    x = vectors(np.random.default_rng(seed))
-    h = ConcatFusion(append_presence=append)(x, presence=mask)
-    expected = zeroed(x, mask)
-    if append:
-        expected = [*expected, np.ones((BATCH, 3)) if mask is None else mask]
-    np.testing.assert_allclose(h, np.concatenate(expected, -1), atol=1e-6)
-
-
-@settings(deadline=None, max_examples=20)
-@given(masks, st.integers(0, 99), st.booleans())
-def test_weighted_equals_its_equation(mask, seed, per_sample):
-    x, layer = vectors(np.random.default_rng(seed)), weighted(per_sample)
-    h, weights = layer(x, presence=mask, return_weights=True)
-    projections, scores = layer.get_weights()[:3], layer.get_weights()[3]
-    there = np.ones((BATCH, 3), bool) if mask is None else mask
-    x = zeroed(x, mask)
-    a = np.concatenate(x, -1) @ scores if per_sample else np.tile(scores, (BATCH, 1))
-    # Softmax over those present: exp of an absent one counts 0.
-    shares = np.exp(a) * there
-    shares /= np.maximum(shares.sum(-1, keepdims=True), 1e-30)
-    expected = sum(shares[:, [m]] * (x[m] @ projections[m]) for m in range(3))
-    np.testing.assert_allclose(weights, shares, atol=1e-5)
-    np.testing.assert_allclose(h, expected, atol=1e-4)
-    total = ops.convert_to_numpy(weights).sum(-1)
-    np.testing.assert_allclose(total, there.any(-1), atol=1e-5)
-    # Where all are absent, exactly 0.
-    assert (ops.convert_to_numpy(h)[~there.any(-1)] == 0).all()
-    np.testing.assert_array_equal(h, layer(x, presence=mask))
-
-
-@every_masked
-@pytest.mark.parametrize("content", [np.nan, np.inf, -np.inf, 1e30])
-def test_the_content_of_an_absent_modality_has_no_effect(name, content):
-    model, inputs = shared(name), inputs_of(name)
-    spoilt = [
-        np.where(PRESENCE[:, [m]] == 1, x, content).astype("float32")
-        for m, x in enumerate(inputs[:-1])
-    ]
-    spoilt.append(PRESENCE)
-    np.testing.assert_array_equal(run(model, spoilt), run(model, inputs))
-    clean, dirty = gradients(model, inputs), gradients(model, spoilt)
-    for path, gradient in clean.items():
-        np.testing.assert_array_equal(dirty[path], gradient, err_msg=path)
-
-
-def test_the_appended_mask_tells_absent_from_zero():
-    x = [np.zeros((BATCH, dim), "float32") for dim in DIMS]
-    h = ops.convert_to_numpy(ConcatFusion(append_presence=True)(x, presence=PRESENCE))
-    np.testing.assert_array_equal(h[:, -3:], PRESENCE)
-    assert (h[:, :-3] == 0).all()
-
-
-@pytest.mark.parametrize("dtype", ["bool", "int32", "float32"])
-def test_a_mask_may_have_any_dtype(dtype):
-    x = vectors(np.random.default_rng(0))
-    h = weighted(False)(x, presence=PRESENCE.astype(dtype))
-    np.testing.assert_array_equal(h, weighted(False)(x, presence=PRESENCE))
+@pytest.mark.parametrize("content", [np.nan, np.inf, -np.inf])
+def test_what_stands_in_the_place_of_an_absent_modality_has_no_effect(content):
+    model = shared("composed with presence")
+    pictures, words, presence = inputs_of("composed with presence")
+    spoilt = pictures.copy()
+    spoilt[presence[:, 0] == 0] = content
+    other = np.where(presence[:, 1:] == 1, words, VOCAB - 1)
+    clean, dirty = [pictures, words, presence], [spoilt, other, presence]
+    np.testing.assert_array_equal(run(model, dirty), run(model, clean))
+    expected, found = gradients(model, clean), gradients(model, dirty)
+    for path, gradient in expected.items():
+        np.testing.assert_allclose(found[path], gradient, atol=1e-6, err_msg=path)
 
 
 @pytest.mark.parametrize(
-    "layer",
-    [ConcatFusion(), WeightedFusion(5), WeightedFusion(5, True)],
-    ids=["concat", "weighted", "per sample"],
-)
-def test_a_dict_is_taken_by_name_whatever_its_order(layer):
-    layer = layer.from_config(layer.get_config())
-    c, a, b = vectors(np.random.default_rng(0))
-    first = layer({"a": a, "b": b, "c": c})
-    rng = np.random.default_rng(1)
-    layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
-    first = layer({"a": a, "b": b, "c": c})
-    np.testing.assert_array_equal(layer({"c": c, "b": b, "a": a}), first)
-    listed = layer.from_config(layer.get_config())
-    listed.build([x.shape for x in (a, b, c)])
-    listed.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(listed([a, b, c]), first)
-
-
-def ones(*shape) -> np.ndarray:
-    return np.ones(shape, "float32")
-
-
-GOOD = [ones(BATCH, dim) for dim in DIMS]
-
-
-@pytest.mark.parametrize(
-    "layer_class", [ConcatFusion, lambda **k: WeightedFusion(5, **k)]
-)
-@pytest.mark.parametrize(
-    ("first", "then", "presence", "parts"),
+    ("make", "message"),
     [
-        (GOOD[:1], None, None, ["1 modality", "expected 2"]),
-        (GOOD[0], None, None, ["one tensor", "list or a dict"]),
-        ([GOOD[0], ones(BATCH, 6, 4)], None, None, ["input 1", "(4, 6, 4)", "pool"]),
-        ({"a": GOOD[0], "b": ones(BATCH, 6, 4)}, None, None, ["b has", "(B, d)"]),
-        (GOOD, GOOD[:2], None, ["got input 0, input 1", "built for"]),
-        (GOOD, [*GOOD[:2], ones(BATCH, 5)], None, ["input 2", "(4, 5)", "(B, 4)"]),
-        (GOOD, [*GOOD[:2], ones(1, 4)], None, ["input 2 has 1 samples", "4"]),
-        ({"a": GOOD[0], "b": GOOD[1]}, {"a": GOOD[0], "c": GOOD[1]}, None, ["a, c"]),
-        ({"a": GOOD[0], "b": GOOD[1]}, GOOD[:2], None, ["built for a, b"]),
-        (GOOD, None, ones(BATCH, 2), ["presence", "(4, 2)", "(B, 3)"]),
-        (GOOD, None, ones(BATCH), ["presence", "(4,)"]),
-        (GOOD, None, ones(1, 3), ["presence has 1 samples", "4"]),
+        (lambda: fuse([cnn()], head=3, presence=True), "needs a fusion layer"),
+        (
+            lambda: fuse(
+                [cnn(name="presence"), text.bag(VOCAB, LENGTH)],
+                WeightedFusion(4),
+                presence=True,
+            ),
+            "named 'presence'",
+        ),
     ],
 )
-def test_a_misfit_is_named_in_one_line(layer_class, first, then, presence, parts):
-    layer = layer_class(name="joined")
-    with pytest.raises(ValueError) as caught:
-        layer(first, presence=presence)
-        layer(then)
-    # Keras wraps errors of `call` in further lines; ours is one of them.
-    lines = [line for line in str(caught.value).splitlines() if "joined: " in line]
-    assert len(lines) == 1
-    for part in parts:
-        assert part in lines[0]
+def test_a_presence_mask_that_cannot_be_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 # --- settings ------------------------------------------------------------------------
@@ -502,8 +348,7 @@ def test_a_misfit_is_named_in_one_line(layer_class, first, then, presence, parts
         MaskedMean(name="pool"),
         TokenEmbedding(VOCAB, 4, positions=False),
         TransformerBlock(2, 8, dropout=0.2),
-        ConcatFusion(append_presence=True),
-        WeightedFusion(5, per_sample=True, dtype="mixed_bfloat16"),
+        ZeroAbsent(1),
         image.augmentation(crop=3).layers[-1],
     ],
     ids=lambda layer: type(layer).__name__,
@@ -534,7 +379,6 @@ def test_config_makes_an_equal_layer(layer):
         (lambda: text.bag(VOCAB, 6, pooling="last"), "'last'.*'mean', None"),
         (lambda: text.transformer(VOCAB, 6, pooling="cls", name="t"), "t: pooling"),
         (lambda: text.transformer(VOCAB, 6, 6, num_heads=4), "num_heads=4 does not"),
-        (lambda: WeightedFusion(0, name="w"), "w: embed_dim is 0"),
     ],
 )
 def test_bad_settings_are_refused(make, message):
