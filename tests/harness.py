@@ -14,6 +14,17 @@ def parts(outputs) -> list[np.ndarray]:
     return [to_numpy(x) for x in keras.tree.flatten(outputs)]
 
 
+def assert_close(found, expected, atol: float, **options) -> None:
+    """`numpy.testing.assert_allclose`, also for tensors that carry gradients."""
+    found, expected = to_numpy(found), to_numpy(expected)
+    np.testing.assert_allclose(found, expected, atol=atol, **options)
+
+
+def assert_equal(found, expected, **options) -> None:
+    """`numpy.testing.assert_array_equal`, also for tensors that carry gradients."""
+    np.testing.assert_array_equal(to_numpy(found), to_numpy(expected), **options)
+
+
 def fill(layer: keras.layers.Layer, seed: int = 3) -> None:
     """Give weights fixed values; start values of 0 and 1 would hide errors."""
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from attention_cases import ALL as CASES
 from fusion_cases import BATCH, LATE
-from harness import fill, gradients, parts
+from harness import assert_close, assert_equal, fill, gradients, parts
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -59,11 +59,9 @@ def test_it_equals_its_equation(name, data):
     for one, other in zip(found, expected, strict=True):
         assert one.shape == other.shape
         one = np.where(np.isnan(other), other, one)  # NaN: may be anything
-        np.testing.assert_allclose(one, other, atol=case.tolerance, rtol=1e-4)
+        assert_close(one, other, atol=case.tolerance, rtol=1e-4)
     if case.pair:  # asking for the weights does not change the output
-        np.testing.assert_allclose(
-            parts(layer(x, presence=mask))[0], found[0], atol=1e-6
-        )
+        assert_close(parts(layer(x, presence=mask))[0], found[0], atol=1e-6)
 
 
 @every
@@ -77,7 +75,7 @@ def test_samples_do_not_mix(name, presence):
         alone = parts(layer([one[row] for one in x], presence=mask[row]))
         for one, other in zip(alone, together, strict=True):
             assert one.shape == (1, *other.shape[1:])
-            np.testing.assert_allclose(one[0], other[i], atol=1e-5, rtol=1e-5)
+            assert_close(one[0], other[i], atol=1e-5, rtol=1e-5)
     if "vote" not in name:  # the one output that is the same for many samples
         assert not np.allclose(together[0][0], together[0][1], atol=1e-3)
 
@@ -93,16 +91,16 @@ def test_the_content_of_an_absent_modality_has_no_effect(name):
         for one, other in zip(
             parts(layer(dirty, presence=presence)), clean, strict=True
         ):
-            np.testing.assert_array_equal(one, other)
+            assert_equal(one, other)
         if not np.isnan(content) and content != 1e30:
             continue  # the gradients of two contents will do
         found, towards = gradients(layer, dirty, presence=presence)
         for path, gradient in weights.items():
             assert gradient is None or np.isfinite(gradient).all(), path
-            np.testing.assert_array_equal(found[path], gradient, err_msg=path)
+            assert_equal(found[path], gradient, err_msg=path)
         for m, (one, other) in enumerate(zip(towards, inputs, strict=True)):
             if one is not None:
-                np.testing.assert_array_equal(one, other)
+                assert_equal(one, other)
                 assert (one[presence[:, m] == 0] == 0).all()
 
 
@@ -171,13 +169,13 @@ def test_saving_and_loading_keeps_outputs_and_weights(name, tmp_path):
     x = [*case.inputs(), CASES[name].absent]
     first = parts(model(x))
     for one, other in zip(first, parts(layer(x[:-1], presence=x[-1])), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
+        assert_close(one, other, atol=1e-6)
     for one, other in zip(first, parts(model(x)), strict=True):
-        np.testing.assert_array_equal(one, other)
+        assert_equal(one, other)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for one, other in zip(first, parts(loaded(x)), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
+        assert_close(one, other, atol=1e-6)
     assert [tuple(v.shape) for v in loaded.weights] == [
         tuple(v.shape) for v in model.weights
     ]
@@ -219,7 +217,7 @@ def test_half_precision_is_finite_and_close(name, policy):
     ):
         assert np.isfinite(one).all()
         margin = 0.15 if case.tolerance > 1e-3 else 0.06  # the root magnifies, too
-        np.testing.assert_allclose(one, other, atol=margin * np.abs(other).max())
+        assert_close(one, other, atol=margin * np.abs(other).max())
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int32"])
@@ -228,7 +226,7 @@ def test_a_mask_may_have_any_dtype(name, dtype):
     x, layer, presence = CASES[name].inputs(), CASES[name].layer, CASES[name].absent
     found = parts(layer(x, presence=presence.astype(dtype)))
     for one, other in zip(found, parts(layer(x, presence=presence)), strict=True):
-        np.testing.assert_array_equal(one, other)
+        assert_equal(one, other)
 
 
 @every
@@ -245,4 +243,4 @@ def test_a_dict_is_taken_by_name_whatever_its_order(name):
     for one, other in zip(
         parts(layer(swapped, presence=presence)), expected, strict=True
     ):
-        np.testing.assert_array_equal(one, other)
+        assert_equal(one, other)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from attention_cases import CASES, HEADS, TOKENS, own_weights
 from fusion_cases import BATCH, E
-from harness import fill, gradients, parts, to_numpy
+from harness import assert_close, assert_equal, fill, gradients, parts, to_numpy
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +52,7 @@ def test_masked_tokens_are_as_good_as_none(name, first, last, presence, seed):
     found = parts(layer(x, presence=presence, mask=masks, **options))
     for one, other in zip(found, expected, strict=True):
         one = np.where(np.isnan(other), other, one)
-        np.testing.assert_allclose(one, other, atol=1e-4)
+        assert_close(one, other, atol=1e-4)
 
 
 @every
@@ -68,10 +68,10 @@ def test_the_content_of_masked_tokens_has_no_effect(name):
         parts(layer(x, mask=masks)),
         strict=True,
     ):
-        np.testing.assert_array_equal(one, other)
+        assert_equal(one, other)
     clean, _ = gradients(layer, x, mask=masks)
     for path, gradient in gradients(layer, dirty, mask=masks)[0].items():
-        np.testing.assert_array_equal(gradient, clean[path], err_msg=path)
+        assert_equal(gradient, clean[path], err_msg=path)
 
 
 @every
@@ -89,7 +89,7 @@ def test_keras_passes_masks_on(name):
     ]
     model = keras.Model(inputs, layer(masked))
     for one, other in zip(parts(model(x)), parts(layer(x, mask=masks)), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
+        assert_close(one, other, atol=1e-6)
 
 
 @every_pooled
@@ -97,9 +97,7 @@ def test_a_sequence_without_real_tokens_is_absent(name):
     x, layer = CASES[name].inputs(), CASES[name].layer
     nobody = [np.zeros((BATCH, 3), bool), None, None][: len(x)]
     absent = np.array([[0, 1, 1][: len(x)]] * BATCH)
-    np.testing.assert_allclose(
-        layer(x, mask=nobody), layer(x, presence=absent), atol=1e-6
-    )
+    assert_close(layer(x, mask=nobody), layer(x, presence=absent), atol=1e-6)
 
 
 @every_pooled
@@ -109,7 +107,7 @@ def test_a_vector_is_a_sequence_of_one_token(name):
     listed = CASES[name].make()
     listed.build([(None, *one.shape[1:]) for one in as_sequence])
     listed.set_weights(layer.get_weights())
-    np.testing.assert_allclose(listed(as_sequence), layer(x), atol=1e-6)
+    assert_close(listed(as_sequence), layer(x), atol=1e-6)
 
 
 VECTORS = {
@@ -129,7 +127,7 @@ def test_vectors_do_not_attend_across_the_batch(name):
     together = to_numpy(layer(x))
     for i in range(BATCH):
         alone = to_numpy(layer([one[i : i + 1] for one in x]))
-        np.testing.assert_allclose(alone[0], together[i], atol=1e-5)
+        assert_close(alone[0], together[i], atol=1e-5)
     # Another sample's features change that sample alone.
     changed = [np.where(np.arange(BATCH)[:, None] == 2, 5, one) for one in x]
     moved = np.abs(to_numpy(layer([c.astype("float32") for c in changed])) - together)
@@ -141,7 +139,7 @@ def test_the_order_of_tokens_within_a_modality_is_invisible(name):
     """Positions are the encoder's to add."""
     x, layer = CASES[name].inputs(), CASES[name].layer
     turned = [np.roll(one, 1, axis=1) if one.ndim == 3 else one for one in x]
-    np.testing.assert_allclose(layer(turned), layer(x), atol=1e-5)
+    assert_close(layer(turned), layer(x), atol=1e-5)
 
 
 def inner_weights(layer) -> list:
@@ -167,7 +165,7 @@ def test_self_attention_ignores_the_order_of_modalities(name):
     if "cls" in mine:
         mine["cls"].assign(theirs["cls"])
     moved = [x[m] for m in order]
-    np.testing.assert_allclose(turned(moved), layer(x), atol=1e-5)
+    assert_close(turned(moved), layer(x), atol=1e-5)
     mine["modality_embedding"].assign(embedding)
     assert np.abs(to_numpy(turned(moved)) - to_numpy(layer(x))).max() > 1e-3
 
@@ -181,10 +179,10 @@ def test_attention_weights_are_shares():
     total = 1 + sum(lengths)
     assert tuple(shares.shape) == (BATCH, HEADS, total, total)
     of_cls = to_numpy(shares)[:, :, 0]
-    np.testing.assert_allclose(of_cls.sum(-1), 1, atol=1e-5)
+    assert_close(of_cls.sum(-1), 1, atol=1e-5)
     real = np.repeat(presence, lengths, axis=1)
     assert (of_cls[:, :, 1:][np.repeat(real[:, None] == 0, HEADS, 1)] < 1e-6).all()
-    np.testing.assert_allclose(of_cls[3, :, 0], 1, atol=1e-6)
+    assert_close(of_cls[3, :, 0], 1, atol=1e-6)
 
 
 def test_cross_modal_weights_are_named():
@@ -196,7 +194,7 @@ def test_cross_modal_weights_are_named():
         assert set(shares[a]) == set("abc") - {a}
         for b, one in shares[a].items():
             assert tuple(one.shape) == (BATCH, HEADS, lengths[a], lengths[b])
-            np.testing.assert_allclose(to_numpy(one).sum(-1), 1, atol=1e-5)
+            assert_close(to_numpy(one).sum(-1), 1, atol=1e-5)
 
 
 EMPTY = {"self-attention mean": E, "cross-modal": 3 * E, "bottleneck": E}
@@ -207,7 +205,7 @@ def test_nothing_present_gives_0(name):
     h = CASES[name].layer(
         CASES[name].inputs(), presence=np.zeros_like(CASES[name].absent)
     )
-    np.testing.assert_array_equal(h, np.zeros((BATCH, EMPTY[name])))
+    assert_equal(h, np.zeros((BATCH, EMPTY[name])))
 
 
 def test_nothing_present_gives_one_constant_with_cls():
@@ -218,8 +216,8 @@ def test_nothing_present_gives_one_constant_with_cls():
     other = to_numpy(
         layer(CASES["self-attention"].inputs(2), presence=np.zeros((4, 3)))
     )
-    np.testing.assert_array_equal(first, other)
-    np.testing.assert_allclose(first, np.tile(first[0], (BATCH, 1)), atol=1e-6)
+    assert_equal(first, other)
+    assert_close(first, np.tile(first[0], (BATCH, 1)), atol=1e-6)
 
 
 def test_a_part_of_cross_modal_belongs_to_its_modality():
@@ -250,7 +248,7 @@ def test_modalities_meet_in_the_bottleneck_only():
             for part in (block.attention.output_dense, block.mlp_out):
                 part.set_weights([np.zeros_like(w) for w in part.get_weights()])
     together = to_numpy(layer(x))
-    np.testing.assert_allclose(together, sum(means(x)) / 2, atol=1e-5)
+    assert_close(together, sum(means(x)) / 2, atol=1e-5)
 
 
 @every
@@ -258,7 +256,7 @@ def test_dropout_acts_while_training_only(name):
     layer = CASES[name].make(dropout=0.5)
     x = CASES[name].inputs()
     still = parts(layer(x))[0]
-    np.testing.assert_array_equal(parts(layer(x, training=False))[0], still)
+    assert_equal(parts(layer(x, training=False))[0], still)
     one, other = (parts(layer(x, training=True))[0] for _ in range(2))
     assert np.isfinite(one).all()
     assert np.abs(one - other).max() > 1e-3 and np.abs(one - still).max() > 1e-3

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from fusion_cases import BATCH, CASES, LATE, PAIR, THREE, E, U, outer
-from harness import fill, gradients, to_numpy
+from harness import assert_close, assert_equal, fill, gradients, to_numpy
 
 from mmlearn import fusion as f
 
@@ -35,7 +35,7 @@ ORDER = [2, 0, 1]
 def test_these_ignore_the_order_of_the_modalities(name):
     x, layer, absent = CASES[name].inputs(), CASES[name].layer, CASES[name].absent
     turned = layer([x[m] for m in ORDER], presence=absent[:, ORDER])
-    np.testing.assert_allclose(turned, layer(x, presence=absent), atol=1e-6)
+    assert_close(turned, layer(x, presence=absent), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ASYMMETRIC)
@@ -57,13 +57,13 @@ def test_projections_that_move_along_keep_the_output(name):
     turned = CASES[name].make()
     turned.build([(None, *THREE[m]) for m in ORDER])
     turned.set_weights([layer.get_weights()[m] for m in ORDER])
-    np.testing.assert_allclose(turned([x[m] for m in ORDER]), layer(x), atol=1e-5)
+    assert_close(turned([x[m] for m in ORDER]), layer(x), atol=1e-5)
 
 
 def test_concat_keeps_each_modality_as_a_block():
     x = CASES["concat"].inputs()
     turned = to_numpy(f.ConcatFusion()([x[m] for m in ORDER]))
-    np.testing.assert_array_equal(turned, np.concatenate([x[m] for m in ORDER], -1))
+    assert_equal(turned, np.concatenate([x[m] for m in ORDER], -1))
 
 
 # --- shapes and traps --------------------------------------------------------------
@@ -100,11 +100,11 @@ def test_the_contracted_tensor_equals_the_materialised_one(dims):
     fill(dense)
     kernel, bias = dense.get_weights()
     materialised = to_numpy(z(x))
-    np.testing.assert_allclose(materialised, outer(x), atol=1e-5)
-    np.testing.assert_allclose(dense(x), materialised @ kernel + bias, atol=1e-5)
+    assert_close(materialised, outer(x), atol=1e-5)
+    assert_close(dense(x), materialised @ kernel + bias, atol=1e-5)
     # The 1s come first: z starts with 1, then with the last modality.
     assert (materialised[:, 0] == 1).all()
-    np.testing.assert_allclose(materialised[:, 1 : dims[-1] + 1], x[-1], atol=1e-6)
+    assert_close(materialised[:, 1 : dims[-1] + 1], x[-1], atol=1e-6)
 
 
 def test_a_low_rank_tensor_equals_the_full_one_with_its_kernel():
@@ -114,7 +114,7 @@ def test_a_low_rank_tensor_equals_the_full_one_with_its_kernel():
     kernel = np.einsum("rau,rbu,rcu,r->abcu", *factors, ranks)
     full.set_weights([kernel.reshape(-1, U), bias])
     x = CASES["low rank"].inputs()
-    np.testing.assert_allclose(layer(x), full(x), atol=1e-4)
+    assert_close(layer(x), full(x), atol=1e-4)
     assert len(layer.trainable_weights) == 5
 
 
@@ -140,7 +140,7 @@ def test_a_factorised_bilinear_map_has_one_full_tensor(name):
     full.build([(None, *shape) for shape in PAIR])
     full.set_weights([kernel.reshape(3, 4, U), np.zeros(U)])
     x = CASES[name].inputs()
-    np.testing.assert_allclose(layer(x), full(x), atol=1e-4)
+    assert_close(layer(x), full(x), atol=1e-4)
 
 
 def full_tensor(name: str, w: dict) -> np.ndarray:
@@ -162,9 +162,7 @@ def full_tensor(name: str, w: dict) -> np.ndarray:
 def test_that_tensor_is_the_one_of_its_factors(name):
     layer, x = plain(name), CASES[name].inputs()
     kernel = full_tensor(name, {v.name: to_numpy(v) for v in layer.weights})
-    np.testing.assert_allclose(
-        layer(x), np.einsum("bi,bj,ijk->bk", *x, kernel), atol=1e-4
-    )
+    assert_close(layer(x), np.einsum("bi,bj,ijk->bk", *x, kernel), atol=1e-4)
 
 
 SIZE = 8
@@ -195,7 +193,7 @@ def test_compact_pooling_sketches_the_outer_product():
                     place = int(w["hash_0"][i] + w["hash_1"][j]) % SIZE
                     sign = w["sign_0"][i] * w["sign_1"][j]
                     sketch[:, place] += sign * x[0][:, i] * x[1][:, j]
-            np.testing.assert_allclose(found, sketch, atol=1e-5)
+            assert_close(found, sketch, atol=1e-5)
         for m in range(2):
             assert set(np.unique(w[f"sign_{m}"])) <= {-1, 1}
             assert w[f"hash_{m}"].min() >= 0 and w[f"hash_{m}"].max() < SIZE
@@ -205,7 +203,7 @@ def test_compact_pooling_sketches_the_outer_product():
     error = np.std(products) / np.sqrt(len(products))
     assert abs(np.mean(products) - exact) < 3 * error < 0.5 * np.std(products)
     assert len(seen) > 50  # another seed, another sketch
-    np.testing.assert_array_equal(sketched(5)(x), sketched(5)(x))
+    assert_equal(sketched(5)(x), sketched(5)(x))
 
 
 def test_hashes_are_saved_not_drawn_again(tmp_path):
@@ -217,7 +215,7 @@ def test_hashes_are_saved_not_drawn_again(tmp_path):
             weight.assign((to_numpy(weight) + 1) % SIZE)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded(x), model(x))
+    assert_equal(loaded(x), model(x))
     assert not np.allclose(model(x), sketched(0)(x), atol=1e-3)
 
 
@@ -239,7 +237,7 @@ def test_the_product_of_experts_is_the_exact_posterior():
         exact *= np.where(presence[:, [m]], likelihood, 1)
     exact /= exact.sum(1, keepdims=True)
     product = f.DecisionFusion("product", prior=fusion_cases.PRIOR)
-    np.testing.assert_allclose(product(posteriors, presence=presence), exact, atol=1e-5)
+    assert_close(product(posteriors, presence=presence), exact, atol=1e-5)
     # The rule without the prior, and the mean, are not that posterior.
     for other in (f.DecisionFusion("product"), f.DecisionFusion("mean")):
         assert (
@@ -253,7 +251,7 @@ def test_decisions_are_probabilities(name, presence):
     mask = CASES[name].absent if presence else None
     p = to_numpy(CASES[name].layer(CASES[name].inputs(), presence=mask))
     assert (p >= 0).all()
-    np.testing.assert_allclose(p.sum(-1), 1, atol=1e-5)
+    assert_close(p.sum(-1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("rule", fusion_cases.DECISIONS)
@@ -262,8 +260,8 @@ def test_certain_decisions_stay_finite(rule):
     x = [np.eye(3, dtype="float32")[[0, 1, 2, 0]], np.eye(3, dtype="float32")[[0] * 4]]
     layer = f.DecisionFusion(rule)
     p = to_numpy(layer(x))
-    np.testing.assert_allclose(p.sum(-1), 1, atol=1e-5)
-    np.testing.assert_allclose(p[0], [1, 0, 0], atol=1e-3)
+    assert_close(p.sum(-1), 1, atol=1e-5)
+    assert_close(p[0], [1, 0, 0], atol=1e-3)
     weights, inputs = gradients(layer, x)
     for gradient in [*weights.values(), *inputs]:
         assert gradient is None or np.isfinite(gradient).all()
@@ -274,12 +272,12 @@ def test_one_expert_keeps_its_opinion():
     own = np.stack(x, 1)[presence]
     for rule in ("mean", "mean_logits", "weighted", "max", "product"):
         layer = f.DecisionFusion(rule, prior=fusion_cases.PRIOR)
-        np.testing.assert_allclose(layer(x, presence=presence), own, atol=1e-5)
+        assert_close(layer(x, presence=presence), own, atol=1e-5)
 
 
 def test_learned_shares_start_equal():
     x = CASES["decision mean"].inputs()
-    np.testing.assert_allclose(
+    assert_close(
         f.DecisionFusion("weighted")(x), f.DecisionFusion("mean")(x), atol=1e-6
     )
 
@@ -290,9 +288,9 @@ def test_a_tied_gate_with_one_absent_is_open():
     h, z = to_numpy(h), to_numpy(z)
     for row, m in ((1, 0), (2, 1)):
         alone = np.tanh(x[m][row] @ to_numpy(layer.weights[m]))
-        np.testing.assert_allclose(h[row], alone, atol=1e-6)
+        assert_close(h[row], alone, atol=1e-6)
         assert (z[row, m] == 1).all() and (z[row, 1 - m] == 0).all()
-    np.testing.assert_allclose(z[0].sum(0), 1, atol=1e-6)
+    assert_close(z[0].sum(0), 1, atol=1e-6)
     assert (h[3] == 0).all() and (z[3] == 0).all()
 
 
@@ -324,4 +322,4 @@ def test_film_starts_near_the_features():
     assert (start["gamma_bias"] == 1).all() and (start["beta_bias"] == 0).all()
     x = CASES["film map"].inputs()[0]
     silent = np.zeros((BATCH, 4), "float32")
-    np.testing.assert_allclose(layer([x, silent]), x, atol=1e-6)
+    assert_close(layer([x, silent]), x, atol=1e-6)

@@ -43,7 +43,7 @@ TARGETS = {
 GAP = 5
 """Cycles left out where a block of one split meets a block of another."""
 
-_COOLER, _VALVE, _PUMP_LEAK, _ACCUMULATOR = range(4)  # columns of the labels
+_COOLER, _PUMP_LEAK, _ACCUMULATOR = 0, 2, 3  # columns of the labels
 _SHORTEST = 20  # in cycles: a change so soon after another starts no new block
 
 
@@ -209,7 +209,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _simulated() -> tuple[np.ndarray, np.ndarray]:
-    """Simulate a rig of the same design, with shorter steady stretches."""
+    """Simulate a rig of the same design, its long stretches shortened."""
     rng = np.random.default_rng(0)
     states = []
     for cooler in (3, 20, 100):
@@ -226,8 +226,10 @@ def _simulated() -> tuple[np.ndarray, np.ndarray]:
     cooling = 18 + 0.29 * cooler - 0.3 * drift
     # The valve opens in second 9: a worn one lags. A leaking pump loses efficiency.
     opened = 1 / (1 + np.exp(9 + 0.12 * (100 - valve) - second))
-    steady = 67 - 4 * leak + 0.02 * (accumulator - 110) - 0.2 * drift
-    shaking = 0.55 + 0.03 * leak + 0.02 * np.sin(second) * (130 - accumulator) / 40
+    steady = 67 - 5 * leak + 0.02 * (accumulator - 110) - 0.2 * drift
+    steady = steady + rng.normal(0, 1, (num, 1))
+    ripple = 0.02 * np.sin(second) * (130 - accumulator) / 40
+    shaking = 0.55 + 0.01 * leak + 0.01 * drift + ripple
     clean = [warm, warm + 5, warm + 2, warm - 5]
     clean += [shaking, cooling, 1 + cooling / 40, steady * opened]
     noise = (0.2, 0.2, 0.2, 0.2, 0.02, 0.3, 0.02, 0.5)
