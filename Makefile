@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # Tests of what runs on every backend.
 NEUTRAL := $(wildcard $(addprefix tests/test_,text.py datasets.py interactions.py layers.py \
 	encoders.py fusion*.py pretrained.py models.py evaluate.py benchmarks.py))
-ON_OTHER := $(OTHER)/bin/python -m pytest -o addopts="-q -p no:nbval" $(NEUTRAL)
+ON_OTHER := $(OTHER)/bin/python -m pytest -n auto -o addopts="-q -p no:nbval" $(NEUTRAL)
 
 .PHONY: help run refresh check test lab doctor lock clean
 
@@ -38,7 +38,8 @@ test: $(VENV)/.ready $(OTHER)/.ready
 	$(BIN)/ruff format --check .
 	KERAS_BACKEND=jax $(ON_OTHER)
 	KERAS_BACKEND=torch $(ON_OTHER)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto tests --ignore tests/test_notebooks.py
+	$(BIN)/python -m pytest notebooks tests/test_notebooks.py
 
 # `.ready` is written last: an interrupted install is not taken for a finished one.
 $(VENV)/.ready: $(LOCK) requirements/no-deps.txt pyproject.toml

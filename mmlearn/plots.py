@@ -203,15 +203,14 @@ def heat(
         for spine in axis.spines.values():
             spine.set_visible(False)
         figure.tight_layout()
-    listed = "; ".join(
-        f"{row}: "
-        + ", ".join(
-            f"{name} {value:.0f}" if np.isfinite(value) else f"{name} –"
-            for name, value in zip(columns, line, strict=True)
+    extremes = []
+    for name, column in zip(columns, values.T, strict=True):
+        lowest, highest = np.nanargmin(column), np.nanargmax(column)
+        extremes.append(
+            f"{name} from {column[lowest]:.0f} ({rows[lowest]}) to "
+            f"{column[highest]:.0f} ({rows[highest]})"
         )
-        for row, line in zip(rows, values, strict=True)
-    )
-    show(figure, f"{title}. {label}. {listed}.")
+    show(figure, f"{title}. {label}, {len(rows)} rows: {'; '.join(extremes)}.")
 
 
 Boxes = Mapping[str, tuple[float, float]]

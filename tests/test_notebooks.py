@@ -20,6 +20,7 @@ START = ROOT / "notebooks" / "00_start_here.ipynb"
 PLANTED = {
     "00_start_here": {"mismatch": 1.0},
     "02_cifar10_captions": {"mismatch": 1.0, "num_seeds": 1, "image_epochs": 2},
+    "03_fusion_zoo": {"num_seeds": 1, "race_epochs": 1, "num_train": 1000},
 }
 NO_NETWORK = """
 import socket
