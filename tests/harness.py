@@ -14,7 +14,7 @@ def parts(outputs) -> list[np.ndarray]:
     return [to_numpy(x) for x in keras.tree.flatten(outputs)]
 
 
-def assert_close(found, expected, atol: float, **options) -> None:
+def assert_close(found, expected, atol: float = 0, **options) -> None:
     """`numpy.testing.assert_allclose`, also for tensors that carry gradients."""
     found, expected = to_numpy(found), to_numpy(expected)
     np.testing.assert_allclose(found, expected, atol=atol, **options)

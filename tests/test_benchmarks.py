@@ -6,7 +6,8 @@ import pytest
 from harness import fill, parts
 
 from benchmarks import timing
-from benchmarks.equations import cases, weights
+from benchmarks.cases import cases
+from benchmarks.equations import weights
 from benchmarks.native import native
 
 SMALL = {case.name: case for case in cases(dim=8, units=3, tokens=2)}
@@ -68,3 +69,4 @@ def test_the_interval_covers_the_median_as_often_as_it_says():
 def test_the_machine_is_described():
     line = timing.machine(*timing.backend_packages())
     assert "cores" in line and f"keras {keras.__version__}" in line
+    assert keras.backend.backend() in line

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 from keras import ops
 
 from mmlearn.fusion.base import (
@@ -159,7 +158,7 @@ class DecisionFusion(_Late):
     def _prior(self, like):
         classes = like.shape[-1]
         prior = self.prior or [1 / classes] * classes
-        return ops.zeros_like(like) + np.asarray(prior, "float32")
+        return ops.zeros_like(like) + ops.convert_to_tensor(prior, "float32")
 
     def get_config(self):
         return {**super().get_config(), "rule": self.rule, "prior": self.prior}

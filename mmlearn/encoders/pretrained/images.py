@@ -195,7 +195,7 @@ def _efficientnet_lite0(x):
     for repeats, kernel, stride, expansion, width in _STAGES:
         for repeat in range(repeats):
             strides = stride if repeat == 0 else 1
-            x = _block(x, f"blocks.{number}", kernel, strides, expansion, width)
+            x = _block(x, f"blocks-{number}", kernel, strides, expansion, width)
             number += 1
     return _normalised(_conv(1280, 1, 1, "conv_head")(x), "bn1")
 
@@ -207,8 +207,8 @@ def _block(x, prefix, kernel, stride, expansion, width):
     """
     start, channels = x, x.shape[-1]
     if expansion > 1:
-        x = _conv(expansion * channels, 1, 1, f"{prefix}.expand_conv")(x)
-        x = _normalised(x, f"{prefix}.bn0")
+        x = _conv(expansion * channels, 1, 1, f"{prefix}-expand_conv")(x)
+        x = _normalised(x, f"{prefix}-bn0")
     x = layers.DepthwiseConv2D(
         kernel,
         stride,
@@ -216,13 +216,13 @@ def _block(x, prefix, kernel, stride, expansion, width):
         use_bias=False,
         # He et al. 2015 for one channel in; Keras would count them all.
         depthwise_initializer=keras.initializers.RandomNormal(stddev=2**0.5 / kernel),
-        name=f"{prefix}.depthwise_conv",
+        name=f"{prefix}-depthwise_conv",
     )(x)
-    x = _normalised(x, f"{prefix}.bn1")
-    x = _conv(width, 1, 1, f"{prefix}.project_conv")(x)
-    x = _normalised(x, f"{prefix}.bn2", activated=False)
+    x = _normalised(x, f"{prefix}-bn1")
+    x = _conv(width, 1, 1, f"{prefix}-project_conv")(x)
+    x = _normalised(x, f"{prefix}-bn2", activated=False)
     if stride == 1 and channels == width:
-        x = layers.Add(name=f"{prefix}.add")([x, start])
+        x = layers.Add(name=f"{prefix}-add")([x, start])
     return x
 
 
@@ -240,7 +240,7 @@ def _conv(width, kernel, stride, name):
 
 def _normalised(x, name, activated=True):
     x = layers.BatchNormalization(epsilon=1e-3, name=name)(x)
-    return layers.ReLU(max_value=6, name=f"{name}.relu")(x) if activated else x
+    return layers.ReLU(max_value=6, name=f"{name}-relu")(x) if activated else x
 
 
 def _fill(model: keras.Model) -> None:
@@ -251,8 +251,8 @@ def _fill(model: keras.Model) -> None:
     for layer in model.layers:
         if not layer.weights:
             continue
-        # "blocks.0.bn1" here is "_blocks.0._bn1" there.
-        parts = [p if p.isdigit() else f"_{p}" for p in layer.name.split(".")]
+        # "blocks-0-bn1" here (PyTorch allows no dot) is "_blocks.0._bn1" there.
+        parts = [p if p.isdigit() else f"_{p}" for p in layer.name.split("-")]
         names = ["weight", "bias", "running_mean", "running_var"]
         values = [arrays[".".join([*parts, n])] for n in names[: len(layer.weights)]]
         values[0] = _keras_order(values[0], isinstance(layer, layers.DepthwiseConv2D))
