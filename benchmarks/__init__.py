@@ -1,0 +1,1 @@
+"""Side-by-side measurements; `README.md` says how to run them."""
