@@ -140,6 +140,84 @@ class PositionEmbedding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="mmlearn")
+class Attention(keras.layers.Layer):
+    """Multi-head attention: queries from one sequence, keys and values from another.
+
+    A_i = softmax(Q_i K_iᵀ / √k);  y = Σ_i A_i V_i O_i + o,  with Q_i = x W_i + q_i and
+    K_i, V_i alike from the other sequence, k = d / num_heads (Vaswani et al. 2017,
+    https://arxiv.org/abs/1706.03762). The weights have the shapes and the order of
+    `keras.layers.MultiHeadAttention`'s, which took 1.4 to 3 times as long here.
+
+    Args:
+        num_heads: Number of heads; divides d.
+        dropout: Rate of dropout on the attention A.
+
+    Weights (h heads):
+        `query_kernel`, `key_kernel`, `value_kernel` (d, h, k) with biases (h, k);
+        `output_kernel` (h, k, d), `output_bias` (d,).
+
+    Call arguments:
+        queries: Features of shape (B, T, d).
+        sources: Features of shape (B, S, d).
+        mask: Boolean (B, S); positions that are `False` get no attention, unless all
+            are.
+        return_weights: Return A, of shape (B, h, T, S), too.
+
+    Returns:
+        Features of shape (B, T, d); with `return_weights`, a pair.
+    """
+
+    def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads, self.dropout = num_heads, dropout
+
+    def build(self, queries_shape, sources_shape=None):
+        dim = queries_shape[-1]
+        heads = (self.num_heads, dim // self.num_heads)
+        for part in ("query", "key", "value"):
+            kernel = self.add_weight(name=f"{part}_kernel", shape=(dim, *heads))
+            bias = self.add_weight(
+                name=f"{part}_bias", shape=heads, initializer="zeros"
+            )
+            setattr(self, part, (kernel, bias))
+        self.output_kernel = self.add_weight(name="output_kernel", shape=(*heads, dim))
+        self.output_bias = self.add_weight(
+            name="output_bias", shape=(dim,), initializer="zeros"
+        )
+        self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+
+    def call(self, queries, sources, mask=None, return_weights=False, training=None):
+        inputs = {"query": queries, "key": sources, "value": sources}
+        q, k, v = (
+            ops.tensordot(x, getattr(self, part)[0], axes=1) + getattr(self, part)[1]
+            for part, x in inputs.items()
+        )
+        scores = ops.einsum("bthk,bshk->bhts", q * q.shape[-1] ** -0.5, k)
+        if mask is not None:
+            seen = ops.expand_dims(ops.expand_dims(mask, 1), 1)
+            # A finite low score, so that a row without any real source stays finite.
+            scores = ops.where(seen, scores, ops.full_like(scores, -3e4))
+        # Keras warns of a softmax over one source, which takes all attention.
+        alone = scores.shape[-1] == 1
+        weights = ops.exp(scores - scores) if alone else ops.softmax(scores)
+        answers = ops.einsum(
+            "bhts,bshk->bthk", self.drop(weights, training=training), v
+        )
+        y = ops.tensordot(answers, self.output_kernel, axes=2) + self.output_bias
+        return (y, weights) if return_weights else y
+
+    def compute_output_shape(self, queries_shape, sources_shape=None):
+        return queries_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+        }
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
 class TransformerBlock(keras.layers.Layer):
     """Self-attention and an MLP, each with a residual and normalised first.
 
@@ -177,8 +255,8 @@ class TransformerBlock(keras.layers.Layer):
             )
         policy = self.dtype_policy
         self.attention_norm = keras.layers.LayerNormalization(dtype=policy)
-        self.attention = keras.layers.MultiHeadAttention(
-            self.num_heads, dim // self.num_heads, dropout=self.dropout, dtype=policy
+        self.attention = Attention(
+            self.num_heads, self.dropout, dtype=policy, name="attention"
         )
         self.mlp_norm = keras.layers.LayerNormalization(dtype=policy)
         self.mlp_in = keras.layers.Dense(self.mlp_dim, activation="gelu", dtype=policy)
@@ -191,17 +269,10 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_out.build((*input_shape[:-1], self.mlp_dim))
 
     def call(self, sequence, mask=None, training=None, return_weights=False):
-        keys = None if mask is None else ops.expand_dims(mask, 1)
-        x, weights = self.attention_norm(sequence), None
-        attended = self.attention(
-            x,
-            x,
-            attention_mask=keys,
-            training=training,
-            return_attention_scores=return_weights,
+        x = self.attention_norm(sequence)
+        attended, weights = self.attention(
+            x, x, mask=mask, return_weights=True, training=training
         )
-        if return_weights:
-            attended, weights = attended
         sequence = sequence + self.drop(attended, training=training)
         x = self.mlp_out(self.mlp_in(self.mlp_norm(sequence)))
         sequence = sequence + self.drop(x, training=training)

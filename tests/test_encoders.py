@@ -164,7 +164,7 @@ def test_every_weight_learns(name):
     for path, gradient in found.items():
         assert gradient is not None and np.isfinite(gradient).all(), path
         # The same bias on every key shifts all scores alike: softmax ignores it.
-        if not path.endswith("key/bias"):
+        if not path.endswith("key_bias"):
             assert np.abs(gradient).max() > 1e-6, path
     assert np.isfinite(of_input).all() and np.abs(of_input).max() > 1e-6
 

@@ -107,11 +107,11 @@ def test_the_content_of_an_absent_modality_has_no_effect(name):
 def flat(name: str) -> tuple[str, ...]:
     """Ends of the paths of weights whose gradient is 0 by the equation."""
     # The same bias on every key shifts a query's scores alike.
-    ends = ["/key/bias"]
+    ends = ["/key_bias"]
     if name == "cross-modal":
         # Its modality 1 is one token, which gets all attention, whatever is asked.
-        ends += [f"/attention_1/{end}" for end in ("query/kernel", "query/bias")]
-        ends += ["/attention_1/key/kernel"]
+        ends += [f"/attention_1/{end}" for end in ("query_kernel", "query_bias")]
+        ends += ["/attention_1/key_kernel"]
     return tuple(ends)
 
 

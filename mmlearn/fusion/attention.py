@@ -1,12 +1,11 @@
 """Fusion by attention over tokens, each modality's tokens on their own axis."""
 
-import warnings
-
 import keras
 from keras import ops
 
 from mmlearn.fusion.base import only_where, require_positive
 from mmlearn.fusion.tokens import TokenFusion, anyone, joined, mean
+from mmlearn.layers import Attention
 
 
 @keras.saving.register_keras_serializable(package="mmlearn")
@@ -203,12 +202,8 @@ class _CrossBlock(keras.layers.Layer):
         self.source_norms, self.attentions = [], []
         for b in self.sources:
             norm = keras.layers.LayerNormalization(dtype=policy, name=f"norm_{b}")
-            attention = keras.layers.MultiHeadAttention(
-                self.num_heads,
-                dim // self.num_heads,
-                dropout=self.dropout,
-                dtype=policy,
-                name=f"attention_{b}",
+            attention = Attention(
+                self.num_heads, self.dropout, dtype=policy, name=f"attention_{b}"
             )
             norm.build(input_shape)
             attention.build(input_shape, input_shape)
@@ -228,16 +223,9 @@ class _CrossBlock(keras.layers.Layer):
         layers = zip(self.sources, self.source_norms, self.attentions, strict=True)
         for b, norm, attention in layers:
             values, real = norm(tokens[b]), masks[b]
-            with warnings.catch_warnings():
-                # Where the other modality is one token, all attention goes to it.
-                warnings.filterwarnings("ignore", "You are using a softmax over axis")
-                answer, scores[b] = attention(
-                    queries,
-                    values,
-                    attention_mask=None if real is None else ops.expand_dims(real, 1),
-                    return_attention_scores=True,
-                    training=training,
-                )
+            answer, scores[b] = attention(
+                queries, values, mask=real, return_weights=True, training=training
+            )
             if real is None:
                 answers, counts = answers + answer, counts + 1
                 continue

@@ -1,5 +1,6 @@
 """Decision-level (late) fusion: each modality decides, then the answers are joined."""
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -115,44 +116,43 @@ class DecisionFusion(_Late):
             raise ValueError(
                 f"{self.name}: the rule {self.rule!r} has no weights to return"
             )
-        p, is_present = self.probabilities(inputs, presence)
-        here = is_present
-        if here is None:
-            one = ops.ones_like(p[0][:, :1], dtype="bool")
-            here = ops.concatenate([one] * len(p), axis=-1)
-        count = ops.sum(ops.cast(here, "float32"), axis=-1, keepdims=True)
-        weights = None
+        p, here = self.probabilities(inputs, presence)
+        count, weights = len(p), None
+        if here is not None:
+            count = ops.sum(ops.cast(here, "float32"), axis=-1, keepdims=True)
         if self.rule == "weighted":
-            rows = ops.zeros_like(here, dtype="float32")
-            weights = softmax_over_present(
-                rows + ops.cast(self.scores, "float32"), here
-            )
+            scores = ops.zeros_like(p[0][:, :1]) + ops.cast(self.scores, "float32")
+            weights = softmax_over_present(scores, here)
             fused = sum(weights[:, m : m + 1] * x for m, x in enumerate(p))
         else:
             fused = self._by_rule(p, here, count)
-        fused = ops.where(count > 0, fused, self._prior(p[0]))
+        if here is not None:
+            fused = ops.where(count > 0, fused, self._prior(p[0]))
         return (fused, weights) if return_weights else fused
 
     def _by_rule(self, p: list, here, count):
-        def total(values):
-            return sum(
-                only_where(column(here, m), value) for m, value in enumerate(values)
-            )
+        def kept(values):
+            if here is None:
+                return values
+            return [only_where(column(here, m), x) for m, x in enumerate(values)]
 
+        # A plain number where nothing is absent.
+        some = count if here is None else ops.maximum(count, 1)
         if self.rule == "mean":
-            return total(p) / ops.maximum(count, 1)
+            return sum(kept(p)) / some
         if self.rule == "vote":
             classes = p[0].shape[-1]
             votes = [ops.one_hot(ops.argmax(x, axis=-1), classes) for x in p]
-            return total(votes) / ops.maximum(count, 1)
+            return sum(kept(votes)) / some
         if self.rule == "max":
-            kept = [only_where(column(here, m), x) for m, x in enumerate(p)]
-            highest = ops.max(ops.stack(kept), axis=0)
+            highest = functools.reduce(ops.maximum, kept(p))
             mass = ops.sum(highest, axis=-1, keepdims=True)
             return highest / ops.maximum(mass, _SMALLEST)
-        logs = total([_log(x) for x in p])
+        logs = sum(kept([_log(x) for x in p]))
         if self.rule == "mean_logits":
-            return ops.softmax(logs / ops.maximum(count, 1), axis=-1)
+            return ops.softmax(logs / some, axis=-1)
+        if self.prior is None and here is None:
+            return ops.softmax(logs, axis=-1)
         return ops.softmax(logs - (count - 1) * _log(self._prior(p[0])), axis=-1)
 
     def _prior(self, like):

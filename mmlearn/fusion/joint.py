@@ -1,5 +1,7 @@
 """Joint (feature-level) fusion of one vector per modality."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -141,12 +143,12 @@ class MaxFusion(_Elementwise):
 
     def combine(self, features, is_present):
         if is_present is None:
-            return ops.max(ops.stack(features), axis=0)
+            return functools.reduce(ops.maximum, features)
         kept = [
             ops.where(column(is_present, m), x, ops.full_like(x, -float("inf")))
             for m, x in enumerate(features)
         ]
-        h = ops.max(ops.stack(kept), axis=0)
+        h = functools.reduce(ops.maximum, kept)
         return only_where(ops.any(is_present, axis=-1, keepdims=True), h)
 
 
