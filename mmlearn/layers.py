@@ -170,6 +170,7 @@ class Attention(keras.layers.Layer):
     def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.num_heads, self.dropout = num_heads, dropout
+        self.supports_masking = True
 
     def build(self, queries_shape, sources_shape=None):
         dim = queries_shape[-1]
@@ -205,6 +206,9 @@ class Attention(keras.layers.Layer):
         )
         y = ops.tensordot(answers, self.output_kernel, axes=2) + self.output_bias
         return (y, weights) if return_weights else y
+
+    def compute_mask(self, queries, previous_mask=None):
+        return None
 
     def compute_output_shape(self, queries_shape, sources_shape=None):
         return queries_shape

@@ -19,6 +19,7 @@ START = ROOT / "notebooks" / "00_start_here.ipynb"
 # For each notebook, parameters under which one of its claims is wrong.
 PLANTED = {
     "00_start_here": {"mismatch": 1.0},
+    "01_encoders": {"num_seeds": 1, "learning_rate": 1e-6, "image_epochs": 1},
     "02_cifar10_captions": {"mismatch": 1.0, "num_seeds": 1, "image_epochs": 2},
     "03_fusion_zoo": {"num_seeds": 1, "race_epochs": 1, "num_train": 1000},
 }
