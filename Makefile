@@ -13,6 +13,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 NEUTRAL := $(wildcard $(addprefix tests/test_,text.py datasets.py interactions.py layers.py \
 	encoders.py fusion*.py pretrained.py models.py evaluate.py benchmarks.py))
 ON_OTHER := $(OTHER)/bin/python -m pytest -n auto -o addopts="-q -p no:nbval" $(NEUTRAL)
+# JAX compiles each small operation: without optimizing, and once for all test workers.
+JAX_QUICKLY := JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
+	JAX_COMPILATION_CACHE_DIR=$(OTHER)/compiled \
+	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
 .PHONY: help run refresh check test lab doctor lock clean
 
@@ -36,7 +41,7 @@ lab: $(VENV)/.ready
 test: $(VENV)/.ready $(OTHER)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	KERAS_BACKEND=jax $(ON_OTHER)
+	KERAS_BACKEND=jax $(JAX_QUICKLY) $(ON_OTHER)
 	KERAS_BACKEND=torch $(ON_OTHER)
 	$(BIN)/python -m pytest -n auto tests --ignore tests/test_notebooks.py
 	$(BIN)/python -m pytest notebooks tests/test_notebooks.py
