@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from mmlearn.fusion import ModalityDropout
 from mmlearn.layers import ZeroAbsent
 
 
@@ -50,6 +51,7 @@ def fuse(
     fusion: keras.layers.Layer | None = None,
     head: int | keras.layers.Layer = 2,
     presence: bool = False,
+    modality_dropout: float = 0.0,
     name: str | None = None,
 ) -> MultimodalModel:
     """Compose encoders, a fusion layer and a head into one model.
@@ -62,6 +64,8 @@ def fuse(
         head: Number of classes for a softmax, or any layer or model.
         presence: Add an input `presence`, a mask of shape (B, M), 1 = present: what
             stands in the place of an absent modality has no effect.
+        modality_dropout: Rate at which a present modality is hidden while training;
+            needs `presence=True`.
         name: Name of the model.
 
     Returns:
@@ -92,17 +96,28 @@ def fuse(
         raise ValueError(f"{len(encoders)} encoders need a fusion layer, got None")
     if presence and fusion is None:
         raise ValueError("presence=True needs a fusion layer, got None")
+    if modality_dropout and not presence:
+        raise ValueError("modality_dropout hides by the mask: give presence=True too")
     if presence and "presence" in names:
         raise ValueError("a modality is named 'presence', as is the mask: rename it")
     shown, options = inputs, {}
     if presence:
         mask = keras.Input((len(names),), name="presence")
-        shown = [ZeroAbsent(m)(x, presence=mask) for m, x in enumerate(inputs)]
-        inputs, options = [*inputs, mask], {"presence": mask}
+        here = ModalityDropout(modality_dropout)(mask) if modality_dropout else mask
+        shown = [ZeroAbsent(m)(x, presence=here) for m, x in enumerate(inputs)]
+        inputs, options = [*inputs, mask], {"presence": here}
     features = [encode(x) for encode, x in zip(encoders, shown, strict=True)]
     joint = features[0] if fusion is None else fusion(features, **options)
     head = classification_head(head) if isinstance(head, int) else head
     return MultimodalModel(inputs, head(joint), name=name)
+
+
+def encoders_of(model: keras.Model) -> dict[str, keras.Model]:
+    """Return a composed model's encoders: modality → the model within that reads it."""
+    parts = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    singles = [part for part in parts if len(part.inputs or ()) == 1]
+    taken = {tensor.name for tensor in model.inputs}
+    return {p.inputs[0].name: p for p in singles if p.inputs[0].name in taken}
 
 
 def classification_head(

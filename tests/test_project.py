@@ -148,7 +148,8 @@ FLOORS = {
     "__main__": 3,
     "training": 4,
     "evaluate": 5,
-    "plots": 6,
+    "explain": 6,
+    "plots": 7,
 }
 
 

@@ -21,6 +21,7 @@ from mmlearn.fusion.joint import (
     SumFusion,
     WeightedFusion,
 )
+from mmlearn.fusion.presence import ModalityDropout
 from mmlearn.fusion.tensor import (
     LowRankFusion,
     MultiplicativeInteraction,
@@ -39,6 +40,7 @@ __all__ = [
     "LowRankFusion",
     "MaxFusion",
     "MeanFusion",
+    "ModalityDropout",
     "MultiplicativeInteraction",
     "ProductFusion",
     "SelfAttentionFusion",

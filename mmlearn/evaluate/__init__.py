@@ -1,0 +1,45 @@
+"""Is fusion really better, which modality did the work, and at what cost?"""
+
+from mmlearn.evaluate.comparison import Comparison, compare, inputs_of
+from mmlearn.evaluate.corruptions import CORRUPTIONS
+from mmlearn.evaluate.cost import Cost, cost
+from mmlearn.evaluate.intervals import Interval, bootstrap, interval
+from mmlearn.evaluate.metrics import (
+    METRICS,
+    accuracy,
+    calibration,
+    correct,
+    majority,
+    paired_gain,
+    scores,
+    task_of,
+)
+from mmlearn.evaluate.stress import Missing, Robustness, missing, robustness
+from mmlearn.evaluate.tables import COLUMNS, Table, table
+
+__all__ = [
+    "COLUMNS",
+    "CORRUPTIONS",
+    "METRICS",
+    "Comparison",
+    "Cost",
+    "Interval",
+    "Missing",
+    "Robustness",
+    "Table",
+    "accuracy",
+    "bootstrap",
+    "calibration",
+    "compare",
+    "correct",
+    "cost",
+    "inputs_of",
+    "interval",
+    "majority",
+    "missing",
+    "paired_gain",
+    "robustness",
+    "scores",
+    "table",
+    "task_of",
+]

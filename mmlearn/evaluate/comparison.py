@@ -1,0 +1,319 @@
+"""`compare`: candidates against every baseline they must beat, over seeds."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import keras
+import numpy as np
+
+from mmlearn import training
+from mmlearn.datasets import MultimodalDataset
+from mmlearn.evaluate import baselines, metrics, store, tables
+from mmlearn.evaluate.cost import Memory, latency, megabytes
+
+Build = Callable[[], keras.Model]
+Fit = Callable[[keras.Model, MultimodalDataset, list], object]
+
+
+@dataclass
+class Comparison:
+    """What `compare` found. Displays as a table of test metrics.
+
+    Attributes:
+        labels: Labels of the test samples.
+        predictions: Name → predictions on the test samples, (seeds, N, ...).
+        validation: Name → mean of `correct` on the validation samples, (seeds,).
+        parameters: Name → number of weights.
+        seconds: Name → seconds of training, (seeds,); empty for the majority.
+        memory: Name → bytes by which the process grew while training, (seeds,); NaN
+            where it cannot be sampled.
+        latency: Name → median seconds of a batch of 1 and of 256.
+        single: Name of the best single modality, chosen on validation data.
+    """
+
+    labels: np.ndarray
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    validation: dict[str, np.ndarray] = field(default_factory=dict)
+    parameters: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, np.ndarray] = field(default_factory=dict)
+    memory: dict[str, np.ndarray] = field(default_factory=dict)
+    latency: dict[str, tuple[float, float]] = field(default_factory=dict)
+    single: str | None = None
+    _trained: dict[str, Callable] = field(default_factory=dict)
+
+    def models(self, name: str) -> list[keras.Model]:
+        """Return a candidate's trained models, one per seed.
+
+        They are compiled anew before they can be fitted further.
+
+        Raises:
+            KeyError: If no candidate has this name.
+        """
+        if name not in self._trained:
+            raise KeyError(f"no model is called {name!r}: choose {list(self._trained)}")
+        return self._trained[name]()
+
+    def add(
+        self, name: str, predictions: np.ndarray, parameters: int | None = None
+    ) -> None:
+        """Add a row of predictions that were made elsewhere, such as step by step.
+
+        Raises:
+            ValueError: If there is such a row, or the predictions do not fit.
+        """
+        if name in self.predictions:
+            raise ValueError(f"there is a row {name!r} already: choose another name")
+        self.predictions[name] = metrics.per_seed(predictions, self.labels)
+        if parameters is not None:
+            self.parameters[name] = parameters
+
+    def table(self, columns: Sequence[str] | None = None) -> tables.Table:
+        """Return test scores with their intervals; see `evaluate.table`."""
+        return tables.table(self.predictions, self.labels, self.parameters, columns)
+
+    def gain(self, name: str, over: str | None = None) -> tuple[float, float, float]:
+        """Return the paired gain of one row over another and its 95 % interval.
+
+        Args:
+            name: A row.
+            over: Another; `None` for the best single modality.
+        """
+        other = self.predictions[over or self.single]
+        return metrics.paired_gain(self.predictions[name], other, self.labels)
+
+    def gains(self) -> tables.Table:
+        """Return every row's paired gain over the best single modality."""
+        number = metrics.task_of(self.labels) == "regression"
+        unit, scale = ("error less by", 1) if number else ("gain, points", 100)
+        rows = []
+        for name in self.predictions:
+            if name != self.single:
+                gain, low, high = (scale * x for x in self.gain(name))
+                rows.append((name, f"{gain:+.1f}", f"{low:+.1f} to {high:+.1f}"))
+        note = (
+            f"against {self.single}, on the same {len(self.labels):,} test samples; "
+            "bootstrap over the samples"
+        )
+        return tables.Table(("model", unit, "95 % interval"), tuple(rows), note)
+
+    def costs(self) -> tables.Table:
+        """Return parameters, training time, latency and memory of every model."""
+        rows = []
+        for name, seconds in self.seconds.items():
+            one, many = (f"{1000 * t:.1f}" for t in self.latency[name])
+            grown = megabytes(self.memory[name].max())
+            spread = f"{metrics.interval(seconds):.1f}"
+            rows.append((name, f"{self.parameters[name]:,}", spread, one, many, grown))
+        header = ("model", "parameters", "training, s", "ms, batch 1", "ms, batch 256")
+        note = "memory: by how much the process grew while training, at most"
+        return tables.Table((*header, "memory, MB"), tuple(rows), note)
+
+    def frame(self):
+        """Return all of it as a data frame: one row per model, seed and score."""
+        import pandas
+
+        rows = []
+        for name, predictions in self.predictions.items():
+            found = metrics.scores(predictions, self.labels)
+            found |= {
+                key: values[name]
+                for key, values in (("seconds", self.seconds), ("memory", self.memory))
+                if name in values
+            }
+            for score, values in found.items():
+                for number, value in enumerate(values):
+                    rows.append((name, number, score, float(value)))
+        return pandas.DataFrame(rows, columns=["model", "run", "score", "value"])
+
+    def _repr_markdown_(self) -> str:
+        return self.table()._repr_markdown_()
+
+    def __repr__(self) -> str:
+        return repr(self.table())
+
+
+def compare(
+    candidates: Mapping[str, Build | tuple[Build, Fit]],
+    data: MultimodalDataset,
+    *,
+    seeds: Iterable[int] = range(3),
+    epochs: int = 10,
+    batch_size: int = 64,
+    fit: Fit | None = None,
+    balance: bool = False,
+    singles: Mapping[str, Build] | None = None,
+    larger: Build | None = None,
+) -> Comparison:
+    """Train candidates over seeds, and every baseline that they must beat.
+
+    Beside the candidates there are: the majority; a model of each single modality,
+    which is the candidate's own encoder with a head; and the best single modality once
+    more, with as many weights as the largest candidate. Every fit is kept in the user's
+    cache under a key of code, data and seed (see `evaluate.store`): interrupted, it
+    goes on where it was; repeated, it returns at once.
+
+    Args:
+        candidates: Name → function that returns a new model (compiled, or not), or a
+            pair of such a function and a `fit` of its own. Keras's random numbers are
+            seeded before each call, which must depend on nothing else that is random.
+        data: The data set. The best single modality is chosen on `data.val`; the table
+            shows `data.test`.
+        seeds: One training of each model per seed.
+        epochs, batch_size: For the default `fit`.
+        fit: `fit(model, data, callbacks)` trains a model on the modalities that it
+            takes (`mmlearn.evaluate.inputs_of`); the callbacks show the progress. The
+            default: AdamW and the loss that the labels ask for, unless the model is
+            compiled.
+        balance: Weigh the classes inversely to their frequency, in the default `fit`.
+        singles: Modality → function that returns its model, where the candidates are
+            not made of one encoder model per modality.
+        larger: Builds the single-modality model of the candidates' size, instead of
+            copies of the encoder and a hidden layer.
+
+    Returns:
+        A `Comparison`, which displays as a table.
+
+    Raises:
+        ValueError: If there is no candidate or no seed, a name is taken, or a
+            modality's encoder cannot be found.
+    """
+    seeds = [int(seed) for seed in seeds]
+    if not candidates or not seeds:
+        raise ValueError("nothing to compare: give candidates and at least one seed")
+    if data.num_classes and not len(data.val):
+        raise ValueError("there is no validation data to choose the best modality on")
+    fit = fit or partial(_fit, epochs=epochs, batch_size=batch_size, balance=balance)
+    plans = {n: c if isinstance(c, tuple) else (c, fit) for n, c in candidates.items()}
+    alone = singles or baselines.singles([build for build, _ in plans.values()], data)
+    plans |= _named({f"{m} only": (build, fit) for m, build in alone.items()}, plans)
+    found = Comparison(data.test.labels)
+    shares = metrics.majority(data.train.labels, len(data.test), data.num_classes)
+    found.predictions["majority"] = shares
+    label = f"comparing {len(plans) + 1} models"
+    progress = training.Progress(label, (len(plans) + 1) * len(seeds))
+    fingerprint = store.key(data)
+    run = partial(_run, found, data, fingerprint, seeds, progress)
+    order = [*(f"{m} only" for m in alone), *candidates]
+    for name in order:
+        run(name, *plans[name])
+    only = order[: len(alone)]
+    found.single = max(only, key=lambda name: found.validation[name].mean())
+    modality = dict(zip(only, alone, strict=True))[found.single]
+    size = max(found.parameters[name] for name in candidates)
+    name = f"{modality}, equal size"
+    _named({name: None}, plans)
+    larger = larger or partial(
+        baselines.enlarged, alone[modality], modality, size, data
+    )
+    run(name, larger, fit)
+    return found
+
+
+def inputs_of(model: keras.Model, split) -> dict[str, np.ndarray]:
+    """Return the arrays of the modalities that a model takes.
+
+    A `presence` mask that the split does not have is all ones.
+    """
+    names = [tensor.name for tensor in model.inputs]
+    arrays = {name: split[name] for name in names if name != "presence"}
+    if "presence" in names:
+        arrays["presence"] = np.ones((len(split), len(names) - 1), "float32")
+    return arrays
+
+
+def _named(new: Mapping, taken: Mapping) -> Mapping:
+    for name in (*new, "majority"):
+        if name in taken:
+            raise ValueError(f"{name!r} is the name of a baseline: rename that model")
+    return new
+
+
+def _run(found, data, fingerprint, seeds, progress, name, build, fit) -> None:
+    """Train one model over the seeds, or find it in the cache; note what came out."""
+    results, fresh = [], {}
+    for seed in seeds:
+        key = store.key(fingerprint, seed, build, fit)
+        result = store.load(key)
+        if result is None:
+            result, fresh[seed] = _trained(build, fit, data, seed, progress)
+            if not results:
+                result["latency"] = _latency(fresh[seed], data.test)
+            store.save(key, result)
+        else:
+            progress.on_train_end()
+        results.append(result)
+    found.predictions[name] = np.stack([r["test"] for r in results])
+    right = [metrics.correct(r["val"], data.val.labels).mean() for r in results]
+    found.validation[name] = np.array(right)
+    found.parameters[name] = int(results[0]["parameters"])
+    found.seconds[name] = np.array([float(r["seconds"]) for r in results])
+    found.memory[name] = np.array([float(r["memory"]) for r in results])
+    timed = [r["latency"] for r in results if "latency" in r]
+    found.latency[name] = tuple(timed[0] if timed else (np.nan, np.nan))
+    found._trained[name] = partial(_restored, build, seeds, results, fresh)
+
+
+def _trained(build, fit, data, seed, progress) -> tuple[dict, keras.Model]:
+    keras.utils.set_random_seed(seed)
+    model = build()
+    with Memory() as memory:
+        start = time.perf_counter()
+        fit(model, data, [progress])
+        seconds = time.perf_counter() - start
+    result = {
+        split: model.predict(inputs_of(model, data[split]), batch_size=256, verbose=0)
+        for split in ("val", "test")
+    }
+    result |= {
+        "parameters": np.array(model.count_params()),
+        "seconds": np.array(seconds),
+        "memory": np.array(np.nan if memory.growth is None else memory.growth),
+    }
+    result |= {f"weight {n}": w for n, w in enumerate(model.get_weights())}
+    return result, model
+
+
+def _latency(model, split) -> np.ndarray:
+    """Median seconds of a batch of 1 and of 256."""
+    inputs = inputs_of(model, split)
+    times = [latency(model, inputs, *how) for how in ((1, 20), (256, 5))]
+    return np.array([np.median(t) for t in times])
+
+
+def _restored(build, seeds, results, fresh) -> list[keras.Model]:
+    restored = []
+    for seed, result in zip(seeds, results, strict=True):
+        if seed not in fresh:
+            keras.utils.set_random_seed(seed)
+            model = build()
+            count = sum(name.startswith("weight ") for name in result)
+            model.set_weights([result[f"weight {n}"] for n in range(count)])
+            fresh[seed] = model
+        restored.append(fresh[seed])
+    return restored
+
+
+def _fit(model, data, callbacks, epochs, batch_size, balance) -> None:
+    task = metrics.task_of(data.train.labels)
+    if not model.compiled:
+        loss = {
+            "classes": "sparse_categorical_crossentropy",
+            "multilabel": "binary_crossentropy",
+            "regression": "mse",
+        }[task]
+        model.compile(keras.optimizers.AdamW(weight_decay=1e-3), loss)
+    weights = None
+    if balance:
+        counts = np.bincount(data.train.labels, minlength=data.num_classes)
+        weights = {n: counts.sum() / len(counts) / c for n, c in enumerate(counts)}
+    model.fit(
+        inputs_of(model, data.train),
+        data.train.labels,
+        batch_size,
+        epochs,
+        verbose=0,
+        callbacks=callbacks,
+        class_weight=weights,
+    )

@@ -1,0 +1,174 @@
+"""Which pixels, which words, which modality: for single samples."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+from mmlearn.evaluate.stress import modalities_of, only
+from mmlearn.explain.graphs import encoders, nodes
+
+
+def grad_cam(
+    model: keras.Model,
+    inputs: Mapping[str, np.ndarray],
+    classes: Sequence[int] | None = None,
+    modality: str = "image",
+) -> np.ndarray:
+    """Return where in each picture the model finds evidence for a class (Grad-CAM).
+
+    L = relu(Σ_k α_k A_k), α_k = mean over the positions of ∂ log p_class / ∂A_k, with
+    A_k the channels of the encoder's last feature maps (Selvaraju et al. 2017).
+
+    Args:
+        model: A composed model with an encoder for `modality`.
+        inputs: Modality → array (N, ...); a few samples.
+        classes: A class number per sample; `None` for the predicted ones.
+        modality: The modality whose encoder has feature maps.
+
+    Returns:
+        Maps of shape (N, height, width) in 0 to 1, each scaled to its own maximum.
+
+    Raises:
+        ValueError: If the encoder has no feature maps, or there is no such encoder.
+    """
+    parts = encoders(model)
+    if modality not in parts:
+        raise ValueError(f"there is no encoder of {modality!r}, only of {list(parts)}")
+    encoder, features = parts[modality]
+    last = _last_maps(encoder)
+    names = modalities_of(model)
+    given = only(model, inputs, names)
+    whole = model.predict(given, batch_size=256, verbose=0)
+    classes = whole.argmax(axis=-1) if classes is None else np.asarray(classes)
+    front = keras.Model(encoder.inputs, last)
+    back = keras.Model(last, encoder.outputs)
+    others = {name: given[name] for name in given if name != modality}
+    rest_inputs = [features, *(t for t in model.inputs if t.name in others)]
+    rest = keras.Model(rest_inputs, model.outputs)
+    activations = front.predict(given[modality], batch_size=256, verbose=0)
+    fixed = [ops.convert_to_tensor(others[t.name]) for t in rest_inputs[1:]]
+
+    def score(shifted):
+        shares = rest([back(shifted, training=False), *fixed], training=False)
+        shares = shares[0] if isinstance(shares, list) else shares
+        return ops.log(ops.maximum(ops.cast(shares, "float32"), 1e-12))
+
+    slopes = _gradient(score, activations, classes, whole.shape[-1])
+    weights = slopes.mean(axis=(1, 2), keepdims=True)
+    found = np.maximum((weights * activations).sum(axis=-1), 0)
+    size = encoder.input_shape[1:3]
+    found = ops.image.resize(found[..., None], size, interpolation="bilinear")
+    found = ops.convert_to_numpy(found)[..., 0]
+    top = found.max(axis=(1, 2), keepdims=True)
+    return found / np.where(top > 0, top, 1)
+
+
+def token_attributions(
+    model: keras.Model,
+    inputs: Mapping[str, np.ndarray],
+    classes: Sequence[int] | None = None,
+    modality: str = "text",
+) -> np.ndarray:
+    """Return how much each word raises the probability of a class.
+
+    p(class | all words) - p(class | all words but this one): leave one out.
+
+    Args:
+        model: A composed model.
+        inputs: Modality → array (N, ...), the words as ids padded with 0.
+        classes: A class number per sample; `None` for the predicted ones.
+        modality: The modality of words.
+
+    Returns:
+        Shape (N, length); 0 for padding.
+
+    Raises:
+        KeyError: If there is no such modality.
+    """
+    if modality not in modalities_of(model):
+        raise KeyError(f"modality {modality!r}: choose from {modalities_of(model)}")
+    ids = np.asarray(inputs[modality])
+    num, length = ids.shape
+    given = only(model, inputs, modalities_of(model))
+    whole = model.predict(given, batch_size=256, verbose=0)
+    classes = whole.argmax(axis=-1) if classes is None else np.asarray(classes)
+    own = np.take_along_axis(whole, classes[:, None], axis=1)
+    found = np.zeros((num, length))
+    for place in range(length):
+        shorter = np.concatenate(
+            [ids[:, :place], ids[:, place + 1 :], np.zeros((num, 1), ids.dtype)], axis=1
+        )
+        less = model.predict({**given, modality: shorter}, batch_size=256, verbose=0)
+        lost = own - np.take_along_axis(less, classes[:, None], axis=1)
+        found[:, place] = lost[:, 0]
+    return np.where(ids == 0, 0, found)
+
+
+def fusion_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]):
+    """Return what the model's fusion layer gives as its weights, gates or attention.
+
+    Args:
+        model: A composed model whose fusion has `return_weights`.
+        inputs: Modality → array (N, ...).
+
+    Returns:
+        The layer's weights for these samples, as NumPy arrays in its own structure.
+
+    Raises:
+        ValueError: If no layer of the model has weights to return.
+    """
+    for node in nodes(model):
+        layer = node.operation
+        if "return_weights" in inspect.signature(layer.call).parameters:
+            given = node.arguments
+            _, weights = layer(*given.args, **{**given.kwargs, "return_weights": True})
+            reader = keras.Model(model.inputs, weights)
+            values = only(model, inputs, modalities_of(model))
+            arrays = [values[tensor.name] for tensor in model.inputs]
+            return reader.predict(arrays, batch_size=256, verbose=0)
+    raise ValueError(f"no layer of {model.name!r} has weights to return")
+
+
+def _last_maps(encoder: keras.Model):
+    """The tensor (N, height, width, channels) that is nearest to the output."""
+    for depth in sorted(encoder._nodes_by_depth):
+        for node in encoder._nodes_by_depth[depth]:
+            for tensor in node.outputs:
+                if len(tensor.shape) == 4 and tensor is not encoder.inputs[0]:
+                    return tensor
+    raise ValueError(f"encoder {encoder.name!r} has no feature maps (N, h, w, k)")
+
+
+def _gradient(score, at: np.ndarray, classes: np.ndarray, num_classes: int):
+    """The gradient of the classes' scores by a tensor, on any backend.
+
+    Keras has no function for gradients. One step of plain gradient ascent, from a shift
+    of zero and with learning rate 1, moves the shift by exactly the gradient.
+    """
+    probe = _Shifted(score, at.shape)
+    source = keras.Input(batch_shape=at.shape)
+    model = keras.Model(source, probe(source))
+    model.compile(
+        keras.optimizers.SGD(1.0),
+        lambda wanted, scores: -ops.sum(wanted * scores) / len(at),
+        jit_compile=False,
+    )
+    wanted = np.eye(num_classes, dtype="float32")[classes] * len(at)
+    model.train_on_batch(at, wanted)
+    return ops.convert_to_numpy(probe.shift)
+
+
+class _Shifted(keras.layers.Layer):
+    """score(x + shift): the shift alone is trained."""
+
+    def __init__(self, score, shape):
+        super().__init__(dtype="float32")
+        # A plain function is not tracked: the weights in it stay as they are.
+        self.score = score
+        self.shift = self.add_weight(shape=shape, initializer="zeros", name="shift")
+
+    def call(self, x):
+        return self.score(x + self.shift)

@@ -1,0 +1,70 @@
+"""A composed model taken apart: its encoders, its fusion, what comes after."""
+
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+
+
+def nodes(model: keras.Model) -> list:
+    """Return the calls of a functional model's layers."""
+    return [node for depth in model._nodes_by_depth.values() for node in depth]
+
+
+def encoders(model: keras.Model) -> dict[str, tuple[keras.Model, object]]:
+    """Return modality → its encoder and the tensor it gives in this model.
+
+    Only encoders that give one vector are listed: a sequence carries a mask, which
+    would be lost between two models.
+    """
+    taken = {tensor.name for tensor in model.inputs}
+    found = {}
+    for node in nodes(model):
+        part = node.operation
+        if not isinstance(part, keras.Model) or len(part.inputs or ()) != 1:
+            continue
+        name, output = part.inputs[0].name, node.outputs[0]
+        if name in taken and len(node.outputs) == 1 and len(output.shape) == 2:
+            found[name] = (part, output)
+    return found
+
+
+def predictor(
+    model: keras.Model, inputs: Mapping[str, np.ndarray]
+) -> tuple[Callable, dict[str, np.ndarray]]:
+    """Return a quick way to predict again with modalities recombined.
+
+    Where each modality has an encoder that gives a vector, the encoders run once, and
+    what comes after them is all that is computed again.
+
+    Args:
+        model: A composed model.
+        inputs: Modality → array (N, ...); a `presence` mask is all ones here.
+
+    Returns:
+        A function of modality → array, and the arrays to recombine and give to it.
+    """
+    names = [tensor.name for tensor in model.inputs]
+    arrays = {name: inputs[name] for name in names if name != "presence"}
+    parts = encoders(model)
+    run = model
+    if set(parts) == set(arrays):
+        arrays = {
+            name: part.predict(arrays[name], batch_size=256, verbose=0)
+            for name, (part, _) in parts.items()
+        }
+        rest = [tensor for tensor in model.inputs if tensor.name == "presence"]
+        middle = [parts[name][1] for name in arrays]
+        run = keras.Model([*middle, *rest], model.outputs)
+
+    def predict(given: Mapping[str, np.ndarray]) -> np.ndarray:
+        values = [given[name] for name in arrays]
+        if "presence" in names:
+            values.append(np.ones((len(values[0]), len(arrays)), "float32"))
+        if run is model:
+            values = dict(zip(arrays, values[: len(arrays)], strict=True)) | (
+                {"presence": values[-1]} if "presence" in names else {}
+            )
+        return run.predict(values, batch_size=1024, verbose=0)
+
+    return predict, arrays
