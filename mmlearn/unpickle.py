@@ -1,12 +1,12 @@
-"""Read the arrays of an old PyTorch weights file, without PyTorch and without trust.
+"""Read arrays from pickles without trust: PyTorch's old weights, NumPy's object arrays.
 
-A pickle may name any function and have it called. This reader knows four names, and
-answers each with something harmless: a file can build dictionaries and arrays with it,
-or be refused.
+A pickle may name any function and have it called. These readers know the few names that
+arrays need, and answer each with something harmless: a file can build dictionaries,
+lists and arrays with it, or be refused.
 
-A legacy file is a series of pickles: a magic number, the version, the writer's system,
-the dictionary of tensors, the keys of their storages; then the storages, each a length
-and the raw numbers.
+A legacy weights file is a series of pickles: a magic number, the version, the writer's
+system, the dictionary of tensors, the keys of their storages; then the storages, each a
+length and the raw numbers.
 """
 
 import math
@@ -22,7 +22,7 @@ _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 
 
 class UnpickleError(ValueError):
-    """A weights file is damaged, or holds something other than arrays."""
+    """A file is damaged, or holds something other than arrays and plain values."""
 
 
 class _Storage(NamedTuple):
@@ -183,3 +183,152 @@ def _array(view: _View, numbers: dict[str, np.ndarray]) -> np.ndarray:
 
 def _bytes(storage: _Storage) -> int:
     return storage.size * np.dtype(storage.dtype).itemsize
+
+
+class _Array:
+    """An array before it is made: what the file says of it, checked."""
+
+    __slots__ = ("value",)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, fortran, content = state
+        if type(shape) is not tuple or type(dtype) is not _Dtype:
+            raise UnpickleError("an array is not described by a shape and a type")
+        if any(type(n) is not int or n < 0 for n in shape):
+            raise UnpickleError("an array's shape is not whole numbers")
+        kind = dtype.value
+        wanted, size = (list, 1) if kind.hasobject else (bytes, kind.itemsize)
+        # The length, too: a file cannot blow up a few numbers to any size.
+        if type(content) is not wanted or len(content) != size * math.prod(shape):
+            raise UnpickleError("an array's content does not fit its shape and type")
+        self.value = shape, kind, "F" if fortran else "C", content
+
+
+class _Dtype:
+    __slots__ = ("value",)
+
+    def __init__(self, code: Any):
+        if type(code) is not str or code not in _CODES:
+            raise UnpickleError(f"it has an array of type {code!r}, not of numbers")
+        self.value = np.dtype(code if code[0] == "O" else f"<{code}")
+
+    def __setstate__(self, state: Any) -> None:
+        # Further items would describe fields and subarrays.
+        if state[1] not in ("<", "|") or any(state[2:5]):
+            raise UnpickleError("it has an array of an unknown or big-endian type")
+
+
+_CODES = {"b1", "f2", "f4", "f8", "O8", "O4"}
+_CODES |= {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)}
+
+
+class _Named:
+    """Answers a name in the file; an object without attributes to be changed."""
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, answer):
+        object.__setattr__(self, "_answer", answer)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise UnpickleError("it changes what it names")
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._answer(*arguments)
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    """Return the bytes that protocol 2 writes as text."""
+    if type(text) is not str or encoding != "latin1":
+        raise UnpickleError("it has text in another encoding than latin1")
+    return text.encode("latin1")
+
+
+_NUMPY_NAMES = {
+    "numpy.ndarray": _Named(lambda *_: _Array()),
+    "numpy.dtype": _Named(lambda code, *_: _Dtype(code)),
+    # How protocol 2 writes bytes, and no bytes.
+    "_codecs.encode": _Named(_encoded),
+    "__builtin__.bytes": _Named(lambda: b""),
+    # NumPy 2 calls the module `_core`.
+    **{
+        f"numpy.{core}.multiarray._reconstruct": _Named(lambda *_: _Array())
+        for core in ("core", "_core")
+    },
+}
+
+
+def read_object_array(path: str | Path) -> np.ndarray:
+    """Read a `.npy` file of Python objects: arrays, dicts, lists, strings, numbers.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The array of objects; of shape () if one object was saved: `[()]` gets it.
+
+    Raises:
+        UnpickleError: If the file is cut off, names any function or class other than
+            those that arrays of numbers need, or is no such file; one line. Nothing in
+            the file is run.
+    """
+    with Path(path).open("rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            if version != (1, 0):
+                raise UnpickleError(f"it has version {version} of the format, not 1.0")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            reader = _ArraysOnly(file, room=0)
+            reader.names = _NUMPY_NAMES
+            loaded = _made(reader.load(), {})
+            if (
+                not dtype.hasobject
+                or not isinstance(loaded, np.ndarray)
+                or (loaded.dtype, loaded.shape) != (dtype, shape)
+            ):
+                raise UnpickleError("it holds something other than an object array")
+            if file.read(1):
+                raise UnpickleError("something follows the array")
+            return loaded
+        except UnpickleError as error:
+            raise UnpickleError(f"{path} is refused: {error}") from None
+        except Exception as error:
+            # A damaged pickle raises errors of any kind.
+            raise UnpickleError(
+                f"{path} is refused: it is damaged, cut off, or no .npy file of "
+                f"objects ({type(error).__name__})"
+            ) from error
+
+
+def _made(item: Any, done: dict[int, Any], depth: int = 0) -> Any:
+    """Replace descriptions of arrays by arrays, in what was read.
+
+    What occurs in several places is made once, lest a small file become a huge one.
+    """
+    if depth > 20:
+        raise UnpickleError("it is nested too deeply, or holds itself")
+    if item is None or type(item) in (str, bytes, int, float, complex, bool):
+        return item
+    if id(item) in done:
+        return done[id(item)]
+
+    def each(parts):
+        return [_made(part, done, depth + 1) for part in parts]
+
+    if type(item) in (list, tuple):
+        made = type(item)(each(item))
+    elif type(item) is dict:
+        made = dict(zip(item, each(item.values()), strict=True))
+    elif type(item) is _Array:
+        shape, kind, order, content = item.value
+        if kind.hasobject:
+            made = np.empty(len(content), dtype=object)
+            for place, part in enumerate(each(content)):
+                made[place] = part
+        else:
+            made = np.frombuffer(content, kind).copy()
+        made = made.reshape(shape, order=order)
+    else:
+        raise UnpickleError(f"it holds {type(item).__name__}, which is no plain value")
+    done[id(item)] = made
+    return made

