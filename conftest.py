@@ -18,6 +18,9 @@ from mmlearn import runtime, sources
 if shared := os.environ.get("MMLEARN_DATA"):
     os.environ["MMLEARN_DATA"] = str(Path(shared).resolve())
 
+# Results of an earlier run would hide that the code does not give them any more.
+os.environ["MMLEARN_RESULTS"] = "off"
+
 
 @cache
 def _difference(path: Path) -> str | None:

@@ -143,6 +143,8 @@ def _environment() -> dict[str, str]:
     if shared := env.get("MMLEARN_DATA"):
         # The kernel works in the notebook's folder, the caller perhaps elsewhere.
         env["MMLEARN_DATA"] = str(Path(shared).resolve())
+    # The time that a header states is that of computing, not of finding results.
+    env["MMLEARN_RESULTS"] = "off"
     checkout = Path(__file__).parents[2]
     # `python -m mmlearn` works in a checkout that is not installed; so must kernels.
     if (checkout / "pyproject.toml").exists():

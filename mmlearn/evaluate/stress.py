@@ -167,13 +167,14 @@ def missing(models: keras.Model | Models, data: MultimodalDataset) -> Missing:
     modality is an empty text, or the mean of all samples.
 
     Args:
-        models: A model, or name → model, or name → models (one per seed).
+        models: A model, or name → model, or name → models (one per seed); all take the
+            same modalities.
         data: The data set; the test split is used.
 
     Returns:
         Scores for each subset with at least one modality, the whole one first.
     """
-    names = data.modalities
+    names = modalities_of(next(iter(_runs(models).values()))[0])
     sizes = range(len(names), 0, -1)
     subsets = [subset for size in sizes for subset in combinations(names, size)]
     found = {
