@@ -144,7 +144,7 @@ def compare(
     fit: Fit | None = None,
     balance: bool = False,
     singles: Mapping[str, Build] | None = None,
-    larger: Build | None = None,
+    larger: Mapping[str, Build] | None = None,
 ) -> Comparison:
     """Train candidates over seeds, and every baseline that they must beat.
 
@@ -169,8 +169,8 @@ def compare(
         balance: Weigh the classes inversely to their frequency, in the default `fit`.
         singles: Modality → function that returns its model, where the candidates are
             not made of one encoder model per modality.
-        larger: Builds the single-modality model of the candidates' size, instead of
-            copies of the encoder and a hidden layer.
+        larger: Modality → function that builds its model of the candidates' size; for
+            the others, copies of the encoder and a hidden layer are taken.
 
     Returns:
         A `Comparison`, which displays as a table.
