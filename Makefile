@@ -44,7 +44,7 @@ test: $(VENV)/.ready $(OTHER)/.ready
 	KERAS_BACKEND=jax $(JAX_QUICKLY) $(ON_OTHER)
 	KERAS_BACKEND=torch $(ON_OTHER)
 	$(BIN)/python -m pytest -n auto tests --ignore tests/test_notebooks.py
-	$(BIN)/python -m pytest notebooks tests/test_notebooks.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile notebooks tests/test_notebooks.py
 
 # `.ready` is written last: an interrupted install is not taken for a finished one.
 $(VENV)/.ready: $(LOCK) requirements/no-deps.txt pyproject.toml
