@@ -14,7 +14,13 @@ from mmlearn.evaluate.metrics import (
     scores,
     task_of,
 )
-from mmlearn.evaluate.stress import Missing, Robustness, missing, robustness
+from mmlearn.evaluate.stress import (
+    Missing,
+    Robustness,
+    missing,
+    only,
+    robustness,
+)
 from mmlearn.evaluate.tables import COLUMNS, Table, table
 
 __all__ = [
@@ -37,6 +43,7 @@ __all__ = [
     "interval",
     "majority",
     "missing",
+    "only",
     "paired_gain",
     "robustness",
     "scores",

@@ -12,6 +12,7 @@ from mmlearn import training
 from mmlearn.datasets import MultimodalDataset
 from mmlearn.evaluate import baselines, metrics, store, tables
 from mmlearn.evaluate.cost import Memory, latency, megabytes
+from mmlearn.evaluate.stress import modalities_of, only
 
 Build = Callable[[], keras.Model]
 Fit = Callable[[keras.Model, MultimodalDataset, list], object]
@@ -176,18 +177,23 @@ def compare(
         A `Comparison`, which displays as a table.
 
     Raises:
-        ValueError: If there is no candidate or no seed, a name is taken, or a
-            modality's encoder cannot be found.
+        ValueError: If there is no candidate, seed, validation or test sample, a seed
+            repeats, a name is taken, or a modality's encoder cannot be found.
     """
     seeds = [int(seed) for seed in seeds]
     if not candidates or not seeds:
         raise ValueError("nothing to compare: give candidates and at least one seed")
-    if data.num_classes and not len(data.val):
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds are {seeds}: a repeated one shows no spread")
+    if not len(data.val):
         raise ValueError("there is no validation data to choose the best modality on")
+    if not len(data.test):
+        raise ValueError("there is no test data to compare on: the split is empty")
     fit = fit or partial(_fit, epochs=epochs, batch_size=batch_size, balance=balance)
     plans = {n: c if isinstance(c, tuple) else (c, fit) for n, c in candidates.items()}
     alone = singles or baselines.singles([build for build, _ in plans.values()], data)
     plans |= _named({f"{m} only": (build, fit) for m, build in alone.items()}, plans)
+    _named([f"{m}, equal size" for m in alone], plans)
     found = Comparison(data.test.labels)
     shares = metrics.majority(data.train.labels, len(data.test), data.num_classes)
     found.predictions["majority"] = shares
@@ -202,12 +208,10 @@ def compare(
     found.single = max(only, key=lambda name: found.validation[name].mean())
     modality = dict(zip(only, alone, strict=True))[found.single]
     size = max(found.parameters[name] for name in candidates)
-    name = f"{modality}, equal size"
-    _named({name: None}, plans)
-    larger = larger or partial(
-        baselines.enlarged, alone[modality], modality, size, data
+    enlarged = partial(
+        baselines.enlarged, alone[modality], modality, size, baselines.outputs_of(data)
     )
-    run(name, larger, fit)
+    run(f"{modality}, equal size", (larger or {}).get(modality, enlarged), fit)
     return found
 
 
@@ -215,15 +219,14 @@ def inputs_of(model: keras.Model, split) -> dict[str, np.ndarray]:
     """Return the arrays of the modalities that a model takes.
 
     A `presence` mask that the split does not have is all ones.
+
+    Raises:
+        KeyError: If the model takes a modality that the split does not have.
     """
-    names = [tensor.name for tensor in model.inputs]
-    arrays = {name: split[name] for name in names if name != "presence"}
-    if "presence" in names:
-        arrays["presence"] = np.ones((len(split), len(names) - 1), "float32")
-    return arrays
+    return only(model, split.inputs, modalities_of(model))
 
 
-def _named(new: Mapping, taken: Mapping) -> Mapping:
+def _named(new, taken: Mapping):
     for name in (*new, "majority"):
         if name in taken:
             raise ValueError(f"{name!r} is the name of a baseline: rename that model")
@@ -232,9 +235,9 @@ def _named(new: Mapping, taken: Mapping) -> Mapping:
 
 def _run(found, data, fingerprint, seeds, progress, name, build, fit) -> None:
     """Train one model over the seeds, or find it in the cache; note what came out."""
-    results, fresh = [], {}
+    results, fresh, code = [], {}, store.key(build, fit)
     for seed in seeds:
-        key = store.key(fingerprint, seed, build, fit)
+        key = store.key(fingerprint, code, seed)
         result = store.load(key)
         if result is None:
             result, fresh[seed] = _trained(build, fit, data, seed, progress)
@@ -250,9 +253,11 @@ def _run(found, data, fingerprint, seeds, progress, name, build, fit) -> None:
     found.parameters[name] = int(results[0]["parameters"])
     found.seconds[name] = np.array([float(r["seconds"]) for r in results])
     found.memory[name] = np.array([float(r["memory"]) for r in results])
-    timed = [r["latency"] for r in results if "latency" in r]
-    found.latency[name] = tuple(timed[0] if timed else (np.nan, np.nan))
     found._trained[name] = partial(_restored, build, seeds, results, fresh)
+    timed = [r["latency"] for r in results if "latency" in r]
+    # Cached results of other seeds' company may all be without.
+    timed = timed or [_latency(found.models(name)[0], data.test)]
+    found.latency[name] = tuple(timed[0].tolist())
 
 
 def _trained(build, fit, data, seed, progress) -> tuple[dict, keras.Model]:
@@ -260,8 +265,9 @@ def _trained(build, fit, data, seed, progress) -> tuple[dict, keras.Model]:
     model = build()
     with Memory() as memory:
         start = time.perf_counter()
-        fit(model, data, [progress])
+        fit(model, data, [_Epochs(progress)])
         seconds = time.perf_counter() - start
+    progress.on_train_end()
     result = {
         split: model.predict(inputs_of(model, data[split]), batch_size=256, verbose=0)
         for split in ("val", "test")
@@ -273,6 +279,21 @@ def _trained(build, fit, data, seed, progress) -> tuple[dict, keras.Model]:
     }
     result |= {f"weight {n}": w for n, w in enumerate(model.get_weights())}
     return result, model
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Shows a fit's epochs. When it is done, `compare` says: it may have many steps."""
+
+    def __init__(self, progress: training.Progress):
+        super().__init__()
+        self.progress = progress
+
+    def on_train_begin(self, logs=None):
+        self.progress.on_train_begin()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.progress.params = self.params
+        self.progress.on_epoch_end(epoch)
 
 
 def _latency(model, split) -> np.ndarray:
@@ -307,7 +328,8 @@ def _fit(model, data, callbacks, epochs, batch_size, balance) -> None:
     weights = None
     if balance:
         counts = np.bincount(data.train.labels, minlength=data.num_classes)
-        weights = {n: counts.sum() / len(counts) / c for n, c in enumerate(counts)}
+        share = counts.sum() / len(counts)
+        weights = {n: share / max(c, 1) for n, c in enumerate(counts)}
     model.fit(
         inputs_of(model, data.train),
         data.train.labels,

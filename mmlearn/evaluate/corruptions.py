@@ -22,7 +22,7 @@ def blur(x: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray
     from scipy.ndimage import gaussian_filter
 
     sigma = (0, 8 * severity, 8 * severity) + (0,) * (x.ndim - 3)
-    return _like(gaussian_filter(x.astype("float32"), sigma), x)
+    return _like(gaussian_filter(x.astype(np.result_type(x, "float32")), sigma), x)
 
 
 def occlusion(x: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
@@ -46,7 +46,7 @@ def word_dropout(x: np.ndarray, severity: float, rng: np.random.Generator):
     out = np.take_along_axis(gone, np.maximum(word, 0), axis=1) & (units != 0)
     order = np.argsort(out, axis=1, kind="stable")
     kept = np.take_along_axis(np.where(out, 0, units), order, axis=1)
-    return _text(kept, x)
+    return _text(kept, units, x)
 
 
 def swap(x: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
@@ -62,11 +62,11 @@ def swap(x: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray
     target = np.take_along_axis(place, np.maximum(word, 0), axis=1)
     target = np.where(word < 0, units.shape[1] + 1, target)
     order = np.argsort(target, axis=1, kind="stable")
-    return _text(np.take_along_axis(units, order, axis=1), x)
+    return _text(np.take_along_axis(units, order, axis=1), units, x)
 
 
 def typo(x: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Exchange letters with their right neighbour in the word, for `severity` of pairs.
+    """Exchange each word's letters 1 and 2, 3 and 4, … with probability `severity`.
 
     Raises:
         TypeError: If the texts are ids: these have no letters.
@@ -74,13 +74,15 @@ def typo(x: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray
     if x.dtype.kind not in "OU":
         raise TypeError("typo needs texts as strings: ids have no letters")
     units, _ = _words(x)
-    letter = (units != 0) & (units != 32)
-    pair = letter[:, :-1] & letter[:, 1:] & (rng.random(letter[:, 1:].shape) < severity)
-    pair[:, 1:] &= ~pair[:, :-1]  # no letter moves twice
+    letter, place = (units != 0) & (units != 32), np.arange(units.shape[1])
+    since = place - np.maximum.accumulate(np.where(units == 32, place, 0), axis=1)
+    # The first and second letter of a word, the third and fourth: none moves twice.
+    pair = letter[:, :-1] & letter[:, 1:] & (since[:, :-1] % 2 == 1)
+    pair &= rng.random(pair.shape) < severity
     first = np.pad(pair, ((0, 0), (0, 1)))
-    second = np.pad(pair, ((0, 0), (1, 0))) & ~first
+    second = np.pad(pair, ((0, 0), (1, 0)))
     right, left = np.roll(units, -1, axis=1), np.roll(units, 1, axis=1)
-    return _text(np.where(first, right, np.where(second, left, units)), x)
+    return _text(np.where(first, right, np.where(second, left, units)), units, x)
 
 
 def drift(x: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
@@ -179,10 +181,12 @@ def _by_word(word: np.ndarray) -> tuple[int, int]:
     return len(word), int(word.max(initial=0)) + 1
 
 
-def _text(units: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _text(new: np.ndarray, units: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Texts of new units; those whose units are the same stay to the letter."""
     if x.dtype.kind not in "OU":
-        return units.astype(x.dtype)
-    units = np.ascontiguousarray(units.astype("uint32"))
-    texts = units.view(f"U{units.shape[1]}")[:, 0]
+        return new.astype(x.dtype)
+    same = (new == units).all(axis=1)
+    new = np.ascontiguousarray(new.astype("uint32"))
+    texts = new.view(f"U{new.shape[1]}")[:, 0]
     clean = [" ".join(text.split()) for text in texts.tolist()]
-    return np.array(clean, dtype=x.dtype)
+    return np.where(same, x, np.array(clean, dtype=x.dtype))

@@ -10,6 +10,8 @@ import numpy as np
 import psutil
 
 from mmlearn import runtime
+from mmlearn.encoders.tabular import Columns
+from mmlearn.evaluate.stress import modalities_of, only
 from mmlearn.evaluate.tables import Table
 from mmlearn.layers import (
     Attention,
@@ -26,8 +28,13 @@ FREE = (
     keras.layers.BatchNormalization,
     TokenEmbedding,
     PositionEmbedding,
+    Columns,
 )
 """Layers with weights or states that multiply no matrix."""
+
+PRODUCTS = ("Attention", "AdditiveAttention", "MultiHeadAttention", "LogMel", "Dot")
+PRODUCTS += ("Matmul", "Einsum", "Tensordot", "Inner", "Outer", "Vdot")
+"""Layers and operations that multiply matrices, but may have no weights."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +150,12 @@ def latency(
     Raises:
         ValueError: If there is no sample.
     """
-    names = [tensor.name for tensor in model.inputs]
     num = len(next(iter(inputs.values())))
     if num == 0:
         raise ValueError("there is no sample to predict: the split is empty")
     rows = np.arange(batch_size) % num
-    batch = {name: inputs[name][rows] for name in names if name in inputs}
-    if "presence" in names and "presence" not in inputs:
-        batch["presence"] = np.ones((batch_size, len(names) - 1), "float32")
+    filled = {name: array[rows] for name, array in inputs.items()}
+    batch = only(model, filled, modalities_of(model))
     model.predict_on_batch(batch)
     taken = []
     for _ in range(repeats):
@@ -199,6 +204,9 @@ def flops(model: keras.Model) -> int | None:
     activations and normalisations are neglected. `None` if a layer's operations are not
     known, or a size is open.
     """
+    model = getattr(model, "_functional", model)  # which a Sequential wraps
+    if not hasattr(model, "_nodes_by_depth"):
+        return None
     total = 0
     for node in _nodes(model):
         layer = node.operation
@@ -220,15 +228,14 @@ def _nodes(model: keras.Model) -> list:
 def _flops(layer, shapes: list[tuple], output: tuple) -> int | None:
     """Operations of one call of a layer, from the shapes without their batch axis."""
     kinds = keras.layers
-    if isinstance(layer, keras.Sequential):
-        layer = layer._functional
     if isinstance(layer, keras.Model):
-        return flops(layer) if hasattr(layer, "_nodes_by_depth") else None
-    if isinstance(layer, FREE) or not getattr(layer, "weights", []):
-        return 0 if not isinstance(layer, kinds.MultiHeadAttention) else None
-    if isinstance(layer, kinds.Dense | kinds.EinsumDense):
-        rest = output[:-1] if isinstance(layer, kinds.Dense) else shapes[0][:-1]
-        return 2 * int(np.prod(rest)) * int(np.prod(layer.kernel.shape))
+        return flops(layer)
+    if isinstance(layer, FREE):
+        return 0
+    if not getattr(layer, "weights", []):
+        return None if type(layer).__name__ in PRODUCTS else 0
+    if isinstance(layer, kinds.Dense):
+        return 2 * int(np.prod(output[:-1])) * int(np.prod(layer.kernel.shape))
     if isinstance(layer, kinds.DepthwiseConv1D | kinds.DepthwiseConv2D):
         return 2 * int(np.prod(output)) * int(np.prod(layer.kernel.shape[:-2]))
     if isinstance(layer, kinds.Conv1D | kinds.Conv2D | kinds.Conv3D):
@@ -245,12 +252,14 @@ def _flops(layer, shapes: list[tuple], output: tuple) -> int | None:
             for half in (layer.forward_layer, layer.backward_layer)
         ]
         return None if None in halves else sum(halves)
-    if isinstance(layer, TransformerBlock | Attention):
-        steps, size = shapes[0][0], shapes[0][-1]
-        matrices = sum(
-            int(np.prod(w.shape)) for w in layer.weights if "kernel" in w.name
-        )
-        return 2 * steps * matrices + 4 * steps * steps * size
+    if isinstance(layer, Attention):
+        (steps, size), sources = shapes[0], shapes[1][0]
+        # Queries and outputs for each step, keys and values for each source.
+        return 4 * (steps + sources) * size**2 + 4 * steps * sources * size
+    if isinstance(layer, TransformerBlock):
+        steps, size = shapes[0]
+        mlp = 4 * steps * size * layer.mlp_dim
+        return 8 * steps * size**2 + 4 * steps**2 * size + mlp
     if type(layer).__module__.startswith("mmlearn.fusion") and all(
         len(shape) == 1 for shape in shapes
     ):

@@ -57,8 +57,15 @@ def bootstrap(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
     Args:
         values: One value per sample, shape (N,).
         seed: Seeds the resampling.
+
+    Raises:
+        ValueError: If there is no value, or one is not finite.
     """
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(len(values), size=(2000, len(values)))
-    low, high = np.percentile(values[rows].mean(axis=1), [2.5, 97.5])
+    values = np.asarray(values, float)
+    if values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(f"{values.size} values to resample: expected finite numbers")
+    rng, num = np.random.default_rng(seed), len(values)
+    # One resample at a time: all at once, many samples would fill the memory.
+    means = [values[rng.integers(num, size=num)].mean() for _ in range(2000)]
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(values.mean()), float(low), float(high)

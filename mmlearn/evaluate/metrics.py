@@ -198,8 +198,14 @@ def calibration(
     Returns:
         Mean confidence, share that is right (NaN in an empty bin) and number of
         samples of each bin, each of shape (num_bins,).
+
+    Raises:
+        ValueError: If these are no probabilities.
     """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
+    # Float32 probabilities may miss 1 by a little; NaN is within no bounds.
+    if not ((probabilities >= 0) & (probabilities <= 1 + 1e-5)).all():
+        raise ValueError("probabilities are outside 0 to 1: are they logits?")
     if task_of(labels) == "classes":
         sure = probabilities.max(axis=-1)
         right = probabilities.argmax(axis=-1) == labels
@@ -221,7 +227,7 @@ def per_seed(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     predictions, labels = np.asarray(predictions), np.asarray(labels)
     task = task_of(labels)
     shape = labels.shape if task != "classes" else (len(labels), "num_classes")
-    if task == "regression" and predictions.shape[-1:] == (1,):
+    if task == "regression" and predictions.shape[-2:] == (len(labels), 1):
         predictions = predictions[..., 0]
     if predictions.ndim == len(shape):
         predictions = predictions[None]
@@ -249,6 +255,10 @@ def _class_scores(probabilities: np.ndarray, labels: np.ndarray) -> list[float]:
     if len(absent := np.setdiff1d(classes, labels)):
         raise ValueError(
             f"class {absent[0]} has no test sample: AUROC is not defined then"
+        )
+    if len(unknown := np.setdiff1d(labels, classes)):
+        raise ValueError(
+            f"label {unknown[0]} has no probability: there are {len(classes)} columns"
         )
     # float64 and renormalised: scikit-learn warns where float32 rows miss 1 by 1e-7.
     shares = probabilities.astype("float64")

@@ -6,14 +6,16 @@ seed, and the versions, backend and precision in use. If any of these changes, t
 does, and the result is computed anew.
 """
 
+import dis
 import hashlib
-import inspect
 import os
 import sys
 import tempfile
 import types
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence, Set
-from functools import cache, partial
+from contextlib import suppress
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ def load(name: str) -> dict[str, np.ndarray] | None:
     try:
         with np.load(where / f"{name}.npz", allow_pickle=False) as stored:
             return dict(stored)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
 
 
@@ -96,6 +98,8 @@ def _pieces(thing: Any, seen: set[int]) -> Iterator[bytes]:
         return
     seen = seen | {id(thing)}
     yield type(thing).__qualname__.encode()
+    if keras.ops.is_tensor(thing) or isinstance(thing, keras.Variable):
+        thing = keras.ops.convert_to_numpy(thing)
     if isinstance(thing, np.ndarray):
         yield f"{thing.dtype}{thing.shape}".encode()
         if thing.dtype.kind == "O":
@@ -103,10 +107,12 @@ def _pieces(thing: Any, seen: set[int]) -> Iterator[bytes]:
         else:
             yield np.ascontiguousarray(thing).tobytes()
     elif isinstance(thing, Mapping):
+        yield str(len(thing)).encode()
         for name, value in thing.items():
             yield from _pieces(name, seen)
             yield from _pieces(value, seen)
     elif isinstance(thing, Sequence) and not isinstance(thing, range):
+        yield str(len(thing)).encode()
         for value in thing:
             yield from _pieces(value, seen)
     elif isinstance(thing, Set):
@@ -124,8 +130,12 @@ def _pieces(thing: Any, seen: set[int]) -> Iterator[bytes]:
         yield from _class(thing, seen)
     elif isinstance(thing, types.ModuleType):
         yield thing.__name__.encode()
+        if getattr(thing, "__file__", None) and not _is_installed(thing):
+            yield Path(thing.__file__).read_bytes()
     elif isinstance(thing, keras.Model):
-        yield from _pieces([thing.name, thing.get_weights()], seen)
+        # Not its name: Keras counts the nameless ones, in each process anew.
+        kinds = [type(layer) for layer in thing.layers]
+        yield from _pieces([type(thing), kinds, thing.get_weights()], seen)
     else:
         yield from _object(thing, seen)
 
@@ -136,8 +146,23 @@ def _function(function: types.FunctionType, seen: set[int]) -> Iterator[bytes]:
         return
     yield from _pieces(function.__code__, seen)
     yield from _pieces([function.__defaults__, function.__kwdefaults__], seen)
-    captured = inspect.getclosurevars(function)
-    yield from _pieces([captured.nonlocals, captured.globals], seen)
+    for cell in function.__closure__ or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:  # a name without a value yet
+            continue
+        yield from _pieces(value, seen)
+    known, names = function.__globals__, _globals(function.__code__)
+    used = {name: known[name] for name in sorted(names) if name in known}
+    yield from _pieces(used, seen)
+
+
+def _globals(code: types.CodeType) -> set[str]:
+    """Global names that code reads, also in the functions within it."""
+    steps = dis.get_instructions(code)
+    read = {s.argval for s in steps if s.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    inner = (part for part in code.co_consts if isinstance(part, types.CodeType))
+    return read.union(*map(_globals, inner))
 
 
 def _class(cls: type, seen: set[int]) -> Iterator[bytes]:
@@ -146,32 +171,49 @@ def _class(cls: type, seen: set[int]) -> Iterator[bytes]:
         return
     yield from _pieces(cls.__bases__, seen)
     for name, value in sorted(vars(cls).items()):
-        if isinstance(value, types.FunctionType):
+        if isinstance(value, staticmethod | classmethod):
+            value = value.__func__
+        # Python keeps notes under such names, such as a class's first line.
+        if not name.startswith("__") or isinstance(value, types.FunctionType):
             yield name.encode()
             yield from _pieces(value, seen)
 
 
 def _object(thing: Any, seen: set[int]) -> Iterator[bytes]:
-    yield from _pieces(type(thing), seen)
-    if hasattr(thing, "get_config") and not isinstance(thing, type):
-        try:
-            yield from _pieces(thing.get_config(), seen)
-            return
-        except NotImplementedError:
-            pass
+    kind = type(thing)
+    yield from _pieces(kind, seen)
+    if isinstance(thing, property):
+        yield from _pieces([thing.fget, thing.fset, thing.fdel], seen)
+        return
+    state = None
+    with suppress(NotImplementedError, TypeError):
+        # What pickle would keep; a repr may leave out most of it.
+        has_config = hasattr(thing, "get_config")
+        state = thing.get_config() if has_config else thing.__getstate__()
+    if isinstance(thing, keras.layers.Layer) and state:
+        # Keras counts the nameless ones, in each process anew.
+        state = [{**state, "name": ""}, thing.get_weights()]
+    if isinstance(state, Mapping):
+        # What is computed once and kept says nothing new.
+        kept = [n for n in state if isinstance(getattr(kind, n, 0), cached_property)]
+        state = {name: state[name] for name in state if name not in kept}
+    if state is not None:
+        yield from _pieces(state, seen)
+        return
     text = repr(thing)
     # A default repr holds the address, which is another one in each process.
     yield b"" if " at 0x" in text else text.encode()
-    if " at 0x" in text and hasattr(thing, "__dict__"):
-        yield from _pieces(vars(thing), seen)
 
 
 def _is_installed(thing: Any) -> bool:
     """Whether this comes from the package or a library, which the versions cover."""
-    module = sys.modules.get(thing.__module__)
+    name = getattr(thing, "__module__", None) or getattr(thing, "__name__", None)
+    module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
-    if thing.__module__ == "__main__" or file is None:
-        return module is not None and thing.__module__ in sys.builtin_module_names
-    folders = Path(file).resolve().parents
+    if name == "__main__" or file is None:
+        return module is not None and name in sys.builtin_module_names
+    path = Path(file).resolve()
     library = Path(os.__file__).resolve().parent
-    return PACKAGE in folders or library in folders or "site-packages" in str(file)
+    if {"site-packages", "dist-packages"} & set(path.parts):
+        return True
+    return PACKAGE in path.parents or library in path.parents

@@ -127,7 +127,10 @@ def robustness(
         for key, function in (prepare or {}).items():
             inputs[key] = function(inputs[key])
         for key, trained in runs.items():
-            right = [_accuracy(m, inputs, data.test.labels) for m in trained]
+            right = [
+                _accuracy(m, only(m, inputs, modalities_of(m)), data.test.labels)
+                for m in trained
+            ]
             curves[key].append(right)
     arrays = {key: np.array(curve).T for key, curve in curves.items()}
     return Robustness(modality, name, levels, arrays)
@@ -200,20 +203,23 @@ def only(
     Args:
         model: With a `presence` input, which gets the mask; or without, and the absent
             are blank: no words, or the mean of all samples.
-        inputs: Modality → array (N, ...).
+        inputs: Modality → array (N, ...), and perhaps the data's own `presence`, with a
+            column for each modality: what is absent there stays absent.
         present: Modalities that stay.
 
     Raises:
-        KeyError: If a name is not one of the model's modalities.
+        KeyError: If there is no such modality, here or in the inputs.
     """
-    names = modalities_of(model)
-    if unknown := [name for name in present if name not in inputs]:
-        raise KeyError(f"modality {unknown[0]!r}: choose from {list(inputs)}")
+    names, given = modalities_of(model), [n for n in inputs if n != "presence"]
+    if unknown := [name for name in (*present, *names) if name not in given]:
+        raise KeyError(f"modality {unknown[0]!r}: choose from {given}")
     arrays = {name: inputs[name] for name in names}
     num = len(arrays[names[0]])
     if any(tensor.name == "presence" for tensor in model.inputs):
-        mask = np.array([name in present for name in names], "float32")
-        return {**arrays, "presence": np.tile(mask, (num, 1))}
+        mask = np.tile(np.array([n in present for n in names], "float32"), (num, 1))
+        if "presence" in inputs:
+            mask *= inputs["presence"][:, [given.index(name) for name in names]]
+        return {**arrays, "presence": mask}
     rng = np.random.default_rng(0)
     return {
         name: array if name in present else blank(array, 1, rng)
@@ -236,8 +242,5 @@ def _runs(models: keras.Model | Models) -> dict[str, list[keras.Model]]:
 
 
 def _accuracy(model: keras.Model, inputs: Mapping, labels: np.ndarray) -> float:
-    names = modalities_of(model)
-    if "presence" not in inputs:
-        inputs = only(model, inputs, names)
     predictions = model.predict(inputs, batch_size=256, verbose=0)
     return float(metrics.correct(predictions, labels).mean())

@@ -20,7 +20,8 @@ def grad_cam(
     """Return where in each picture the model finds evidence for a class (Grad-CAM).
 
     L = relu(Σ_k α_k A_k), α_k = mean over the positions of ∂ log p_class / ∂A_k, with
-    A_k the channels of the encoder's last feature maps (Selvaraju et al. 2017).
+    A_k the channels of the encoder's last feature maps (Selvaraju et al. 2017) of at
+    least 4 by 4 positions: smaller ones cannot say where.
 
     Args:
         model: A composed model with an encoder for `modality`.
@@ -133,13 +134,29 @@ def fusion_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]):
 
 
 def _last_maps(encoder: keras.Model):
-    """The tensor (N, height, width, channels) that is nearest to the output."""
-    for depth in sorted(encoder._nodes_by_depth):
-        for node in encoder._nodes_by_depth[depth]:
-            for tensor in node.outputs:
-                if len(tensor.shape) == 4 and tensor is not encoder.inputs[0]:
-                    return tensor
-    raise ValueError(f"encoder {encoder.name!r} has no feature maps (N, h, w, k)")
+    """The maps (N, height, width, k) nearest to the output, where there is a choice.
+
+    Preferred are those after a ReLU, where more means more evidence, and of at least 4
+    by 4 positions.
+    """
+    maps = [
+        (node.operation, tensor)
+        for depth in sorted(encoder._nodes_by_depth)
+        for node in encoder._nodes_by_depth[depth]
+        for tensor in node.outputs
+        if len(tensor.shape) == 4 and tensor is not encoder.inputs[0]
+    ]
+    if not maps:
+        raise ValueError(f"encoder {encoder.name!r} has no feature maps (N, h, w, k)")
+
+    def flaws(pair):
+        layer, tensor = pair
+        rectified = isinstance(layer, keras.layers.ReLU) or (
+            getattr(layer, "activation", None) is keras.activations.relu
+        )
+        return (min(tensor.shape[1:3]) < 4) + (not rectified)
+
+    return min(maps, key=flaws)[1]
 
 
 def _gradient(score, at: np.ndarray, classes: np.ndarray, num_classes: int):

@@ -203,6 +203,7 @@ def shapley(
     if value not in ("accuracy", "log likelihood"):
         raise ValueError(f"value is {value!r}, choose 'accuracy' or 'log likelihood'")
     names = _modalities(model)
+    _check_number(names)
     masked = any(tensor.name == "presence" for tensor in model.inputs)
     predict, arrays = (None, None) if masked else predictor(model, split.inputs)
     values = {}
@@ -237,11 +238,7 @@ def shapley_values(
     Raises:
         ValueError: If there are more than six, or a subset has no value.
     """
-    if len(names) > MOST:
-        raise ValueError(
-            f"{len(names)} modalities have {2 ** len(names)} subsets: up to {MOST} are "
-            "tried; join some"
-        )
+    _check_number(names)
     if missing := [s for s in _subsets(names) if s not in values]:
         raise ValueError(f"the value of {sorted(missing[0])} is missing")
     total, found = len(names), {}
@@ -253,6 +250,14 @@ def shapley_values(
             gain = values[subset | {name}] - values[subset]
             found[name] = found[name] + weight * gain
     return found
+
+
+def _check_number(names: list[str]) -> None:
+    if len(names) > MOST:
+        raise ValueError(
+            f"{len(names)} modalities have {2 ** len(names)} subsets: up to {MOST} are "
+            "tried; join some"
+        )
 
 
 def _tiled(rows: np.ndarray, size: int) -> np.ndarray:

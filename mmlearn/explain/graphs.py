@@ -43,8 +43,16 @@ def predictor(
 
     Returns:
         A function of modality → array, and the arrays to recombine and give to it.
+
+    Raises:
+        ValueError: If the model takes a `presence` mask and modalities are absent.
     """
     names = [tensor.name for tensor in model.inputs]
+    if "presence" in names and not np.all(inputs.get("presence", 1)):
+        raise ValueError(
+            "modalities are absent from these samples: take those that have all, "
+            "split.take(split['presence'].all(axis=1))"
+        )
     arrays = {name: inputs[name] for name in names if name != "presence"}
     parts = encoders(model)
     run = model
