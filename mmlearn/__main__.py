@@ -1,4 +1,4 @@
-"""The command line: run, refresh and check notebooks; doctor; data."""
+"""The command line: run, refresh, check and write notebooks; doctor; data."""
 
 import argparse
 import ast
@@ -38,8 +38,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     from .classroom import notebooks, runner
 
-    root = _root()
-    build = args.build or root / "build"
+    root = _course()
+    build = args.build or (root or Path.cwd()) / "build"
     values = {name: _value(text) for name, text in args.parameter}
     runs = runner.run(notebooks.find(root, args.notebooks), build, values)
     return int(any(run.error for run in runs))
@@ -48,21 +48,29 @@ def _run(args: argparse.Namespace) -> int:
 def _refresh(args: argparse.Namespace) -> int:
     from .classroom import notebooks, runner
 
-    runs = runner.refresh(notebooks.find(_root(), args.notebooks))
+    runs = runner.refresh(notebooks.find(_course(), args.notebooks))
     return int(any(run.error for run in runs))
 
 
 def _check(args: argparse.Namespace) -> int:
     from .classroom import contract, notebooks
 
-    paths = notebooks.find(_root(), args.paths)
+    paths = notebooks.find(_course(), args.paths)
     violations = 0
     for path in paths:
         for violation in contract.check(path):
             violations += 1
-            print(f"{path.name}: {violation}")
+            print(f"{_shown(path)}: {violation}")
     print(f"notebooks checked: {len(paths)}, violations: {violations}")
     return int(violations > 0)
+
+
+def _new(args: argparse.Namespace) -> int:
+    from .classroom import new
+
+    path = new.write(args.name, _course())
+    print(f"{_shown(path)}: written; next: python -m mmlearn refresh {_shown(path)}")
+    return 0
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -77,16 +85,21 @@ def _data(args: argparse.Namespace) -> int:
     return sources.main(args.arguments)
 
 
-def _root() -> Path:
+def _course() -> Path | None:
     """The folder that holds `notebooks/`: one around here, or the checkout."""
     here = Path.cwd()
     checkout = Path(__file__).parents[1]
     for folder in (here, *here.parents, checkout):
         if (folder / "notebooks").is_dir():
             return folder
-    raise ValueError(
-        f"no folder notebooks/ in {here} or above it: change to the course's folder"
-    )
+    return None
+
+
+def _shown(path: Path) -> Path:
+    """A path as short as it can be from here."""
+    path = path.resolve()
+    here = Path.cwd().resolve()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _value(text: str) -> Any:
@@ -122,6 +135,10 @@ def _parser() -> argparse.ArgumentParser:
     refresh.add_argument("notebooks", **nb)
     check = verb("check", _check, "check notebooks against the course's contract")
     check.add_argument("paths", **{**nb, "metavar": "PATH"})
+    new = verb("new", _new, "write a fresh notebook that keeps the contract once run")
+    new.add_argument(
+        "name", metavar="NAME", help="my_topic, 14_my_topic, or a path x/y.ipynb"
+    )
     verb("doctor", _doctor, "say whether this machine can run the course")
     data = verb("data", _data, "say where each data set would come from, or fetch one")
     data.add_argument(

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmlearn import sources
+from mmlearn import evaluate, sources
 from mmlearn.datasets import (
     MultimodalDataset,
     Split,
@@ -172,6 +172,95 @@ def test_stratified_parts_are_disjoint_complete_and_proportional(sizes, seed, dr
     for number, size in enumerate(sizes):
         share = size * num / len(labels)
         assert abs((labels[second] == number).sum() - share) < 1 + 1e-9
+
+
+# --- several labels, or a number ---------------------------------------------------
+
+NUM = 12
+
+
+def several() -> MultimodalDataset:
+    """Two labels a sample: the first holds for a half, the second for a third."""
+    both = np.c_[np.arange(NUM) % 2, np.arange(NUM) % 3 == 0].astype("int64")
+    parts = {name: replace(split(), labels=both) for name in SPLITS}
+    return MultimodalDataset("toy", "real", ("wet", "cold"), **parts)
+
+
+def number() -> MultimodalDataset:
+    parts = {name: replace(split(), labels=np.arange(NUM) / 4) for name in SPLITS}
+    return MultimodalDataset("toy", "real", (), **parts)
+
+
+@pytest.mark.parametrize("make", [dataset, several, number])
+def test_the_task_is_what_evaluate_takes_the_labels_for(make):
+    data = make()
+    assert data.task == evaluate.task_of(data.train.labels)
+
+
+def test_labels_are_counted_one_by_one():
+    data = several()
+    assert data.num_classes == 2
+    assert data.class_counts()["val"].tolist() == [6, 4]
+    assert "2 labels a sample" in repr(data)
+
+
+def test_numbers_have_no_classes_to_count():
+    data = number()
+    assert data.num_classes == 0 and "a number to predict" in repr(data)
+    with pytest.raises(ValueError, match="toy has numbers to predict"):
+        data.class_counts()
+
+
+@pytest.mark.parametrize("make", [several, number])
+@given(num=st.integers(1, NUM), seed=st.integers(0, 5))
+def test_a_subset_without_classes_is_drawn_at_random(make, num, seed):
+    data = make()
+    one, two = data.subset(num, seed), data.subset(num, seed)
+    assert len(set(one.train.index)) == len(one.train) == num
+    np.testing.assert_array_equal(one.train.index, two.train.index)
+    rows = one.train.index - 100
+    np.testing.assert_array_equal(one.train.labels, data.train.labels[rows])
+
+
+@pytest.mark.parametrize("make", [several, number])
+@pytest.mark.parametrize("num", [0, NUM + 1])
+def test_an_impossible_subset_without_classes_is_refused(make, num):
+    with pytest.raises(ValueError, match=f"num_train is {num}: expected 1 to 12"):
+        make().subset(num)
+
+
+def not_finite() -> np.ndarray:
+    return np.r_[np.arange(NUM - 1.0), np.nan]
+
+
+@pytest.mark.parametrize(
+    ("make", "labels", "parts"),
+    [
+        (several, np.full((NUM, 2), 2), ["row 0", "[2 2]", "zeros and ones"]),
+        (several, np.full((NUM, 2), 0.5), ["row 0", "zeros and ones"]),
+        (several, np.zeros((NUM, 3), int), ["(12, 3)", "(N, 2)"]),
+        (several, np.zeros(NUM, int), ["(12,)", "(N, 2)"]),
+        (several, np.full((NUM, 2), np.nan), ["'labels'", "NaN"]),
+        (number, not_finite(), ["'labels'", "NaN", "row 11"]),
+        (number, np.zeros(NUM, int), ["int64", "floats", "no class names"]),
+        (number, np.zeros((NUM, 1)), ["(12, 1)", "floats of shape (N,)"]),
+        (dataset, np.zeros((NUM, 3), int), ["(12, 3)", "whole numbers"]),
+    ],
+)
+@pytest.mark.parametrize("where", ["val", "test"])
+def test_labels_that_do_not_fit_are_refused(make, labels, parts, where):
+    data = make()
+    with pytest.raises(ValueError) as caught:
+        replace(data, **{where: replace(data[where], labels=labels)})
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in [f"{where!r}", *parts]:
+        assert part in message
+
+
+def test_own_data_has_no_card_here():
+    with pytest.raises(ValueError, match="toy is your own data"):
+        _ = replace(dataset(), source="own").card
 
 
 # --- CIFAR-10 with captions, drawn -----------------------------------------------

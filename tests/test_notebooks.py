@@ -22,6 +22,7 @@ PLANTED = {
     "01_encoders": {"num_seeds": 1, "learning_rate": 1e-6, "image_epochs": 1},
     "02_cifar10_captions": {"mismatch": 1.0, "num_seeds": 1, "image_epochs": 2},
     "03_fusion_zoo": {"num_seeds": 1, "race_epochs": 1, "num_train": 1000},
+    "12_explain_and_stress": {"num_seeds": 1, "toy_epochs": 1},
 }
 NO_NETWORK = """
 import socket

@@ -147,6 +147,7 @@ FLOORS = {
     "classroom": 2,
     "models": 3,
     "__main__": 3,
+    "bundle": 4,
     "training": 4,
     "evaluate": 5,
     "explain": 6,

@@ -11,7 +11,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from . import links, notebooks
-from .form import FORM, Subject, Violation, without_code
+from .form import FORM, Subject, Violation, line_of, without_code
 
 __all__ = ["SECTIONS", "Violation", "check"]
 
@@ -59,7 +59,7 @@ def check(path: Path) -> list[Violation]:
 def _ids(nb: NotebookNode) -> Iterator[Violation]:
     seen: set[str] = set()
     for number, cell in enumerate(nb.cells, 1):
-        name = cell.get("id")
+        name = str(cell.get("id") or "")
         if not name or name in seen:
             what = f"the id {name!r} a second time" if name else "no id"
             message = f"found {what}, expected an own id: save it again in JupyterLab"
@@ -76,7 +76,7 @@ def _invalid(nb: NotebookNode) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             nbformat.validate(whole)
-    except nbformat.ValidationError as error:
+    except Exception as error:  # nbformat stumbles over some of what is not valid
         reason = str(error).splitlines()[0]
         return f"found {reason}, expected valid nbformat 4.5: save it in JupyterLab"
     return None
@@ -84,14 +84,22 @@ def _invalid(nb: NotebookNode) -> str | None:
 
 def _title(s: Subject) -> Iterator[Violation]:
     found = [
-        n
+        (n, line_of(text, heading.start()))
         for n, cell in s.markdown
-        for _ in re.finditer(r"^# ", without_code(cell), re.MULTILINE)
+        for text in [without_code(cell)]
+        for heading in re.finditer(r"^# ", text, re.MULTILINE)
     ]
-    if found != [1]:
+    first = found[:1] if found[:1] and found[0][0] == 1 else []
+    for number, line in found[len(first) :]:
         message = (
-            f"found `# ` headings in cells {found}, expected exactly one, in cell 1: "
-            "begin the others with `## `"
+            "found another `# ` heading, expected exactly one, in cell 1: begin it "
+            "with `## `"
+        )
+        yield Violation(number, "title", message, line)
+    if not first:
+        message = (
+            "found no `# ` heading, expected the notebook's title: begin this cell "
+            "with `# ` and a title"
         )
         yield Violation(1, "title", message)
 
@@ -109,14 +117,21 @@ def _header(s: Subject) -> Iterator[Violation]:
             f"found {rows['Time and memory']!r}, expected like `45 s, 0.8 GB (fast "
             "profile, 2 CPU cores)`: write the measured time, a comma, the memory"
         )
-        yield Violation(1, "header", message)
+        yield Violation(1, "header", message, _row(s, "Time and memory"))
     expected = links.open_in(s.path)
     if expected and rows.get("Open in", expected) != expected:
         message = (
-            f"found other links under Open in than {expected}: `python -m mmlearn "
-            "refresh` writes them"
+            f"found other links under Open in, expected {expected}: {s.refresh} writes "
+            "them"
         )
-        yield Violation(1, "header", message)
+        yield Violation(1, "header", message, _row(s, "Open in"))
+
+
+def _row(s: Subject, key: str) -> int | None:
+    """The line of a row of the header table."""
+    source = s.cells[0][1].source
+    found = re.search(rf"\*\*\s*{key}\s*\*\*", source)
+    return line_of(source, found.start()) if found else None
 
 
 def _parameters(s: Subject) -> Iterator[Violation]:
@@ -124,7 +139,9 @@ def _parameters(s: Subject) -> Iterator[Violation]:
     try:
         names = set(notebooks.parameters(s.nb))
     except ValueError as error:
-        yield Violation(cells[0][0] if cells else None, "parameters", str(error))
+        where = cells[0][0] if len(cells) == 1 else None
+        line = getattr(error, "line", None)
+        yield Violation(where, "parameters", str(error), line)
         return
     number, _ = cells[0]
     after = [(n, cell) for n, cell in s.code if n > number]
@@ -141,27 +158,29 @@ def _parameters(s: Subject) -> Iterator[Violation]:
         yield Violation(number, "setup", message)
     for n, cell in after:
         try:
-            again = sorted(names & set(_assigned(notebooks.tree(cell.source))))
+            bound = list(_assigned(notebooks.tree(cell.source)))
         except ValueError as error:
-            yield Violation(n, "python", f"{error}, expected Python: correct it")
+            message = f"{error}, expected Python: correct it"
+            yield Violation(n, "python", message, getattr(error, "line", None))
             continue
-        if again:
+        for name in sorted(names & {name for name, _ in bound}):
             message = (
-                f"found {', '.join(again)} assigned again, expected only in the "
-                "`parameters` cell: use another name"
+                f"found {name} assigned again, expected only in the `parameters` cell: "
+                "use another name"
             )
-            yield Violation(n, "parameters", message)
+            line = min(line for other, line in bound if other == name)
+            yield Violation(n, "parameters", message, line)
 
 
-def _assigned(node: ast.AST) -> Iterator[str]:
-    """Names that code at the top level binds or deletes."""
+def _assigned(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """Names that code at the top level binds or deletes, and the line of each."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield child.name
+            yield child.name, child.lineno
         elif isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Load):
-            yield child.id
+            yield child.id, child.lineno
         elif isinstance(child, ast.alias):
-            yield (child.asname or child.name).split(".")[0]
+            yield (child.asname or child.name).split(".")[0], child.lineno
         elif not isinstance(child, _SCOPES):
             yield from _assigned(child)
 
@@ -193,14 +212,14 @@ def _executed(s: Subject) -> Iterator[Violation]:
         if cell.get("execution_count") != expected:
             message = (
                 f"found execution count {cell.get('execution_count')}, expected "
-                f"{expected}: run `python -m mmlearn refresh {s.path.stem}`"
+                f"{expected}: run {s.refresh}"
             )
             yield Violation(number, "executed", message)
             break
     if not any(cell.outputs for _, cell in code):
         message = (
             "found no stored output at all, expected those of a whole run: run "
-            f"`python -m mmlearn refresh {s.path.stem}`"
+            f"{s.refresh}"
         )
         yield Violation(None, "executed", message)
 
@@ -211,7 +230,7 @@ def _tags(s: Subject) -> Iterator[Violation]:
             if not cell.outputs:
                 message = (
                     f"found no output of a `{tag}` cell, expected some: print in it, "
-                    f"then run `python -m mmlearn refresh {s.path.stem}`"
+                    f"then run {s.refresh}"
                 )
                 yield Violation(number, "outputs", message)
     if (count := len(s.tagged("headline"))) != 1:

@@ -25,14 +25,24 @@ _FOREIGN = re.compile(r"pip3? install\b[^\n]*?(?<![\w./-])mmlearn(?![\w/-])")
 
 @dataclass(frozen=True)
 class Violation:
-    """One broken rule: the cell's number among all cells (None: the file), and why."""
+    """One broken rule: where, and why.
+
+    Attributes:
+        cell: The cell's number among all cells; None for the whole file.
+        rule: The rule's name.
+        message: What was found, what was expected: what to do.
+        line: The line of the cell's source, from 1; None if no line is to blame.
+    """
 
     cell: int | None
     rule: str
     message: str
+    line: int | None = None
 
     def __str__(self) -> str:
         where = "file" if self.cell is None else f"cell {self.cell}"
+        if self.line is not None:
+            where += f", line {self.line}"
         return f"{where}: {self.rule}: {self.message}"
 
 
@@ -46,6 +56,12 @@ class Subject:
     path: Path
     nb: NotebookNode
     cells: Numbered
+
+    @property
+    def refresh(self) -> str:
+        """The command that executes the notebook and stores its outputs."""
+        name = self.path.stem if self.path.parent.name == "notebooks" else self.path
+        return f"`python -m mmlearn refresh {name}`"
 
     @property
     def code(self) -> Numbered:
@@ -63,8 +79,13 @@ class Subject:
 
 
 def without_code(cell: NotebookNode) -> str:
-    """The source of a Markdown cell without its fenced blocks."""
-    return _FENCED.sub("", cell.source)
+    """The source of a Markdown cell, its fenced blocks emptied, line by line."""
+    return _FENCED.sub(lambda block: "\n" * block[0].count("\n"), cell.source)
+
+
+def line_of(text: str, position: int) -> int:
+    """The line, from 1, that a position in a text is in."""
+    return text.count("\n", 0, position) + 1
 
 
 def _outputs(s: Subject) -> Iterator[Violation]:
@@ -95,7 +116,7 @@ def _timestamps(s: Subject) -> Iterator[Violation]:
         if found := [k for k in ("execution", "ExecuteTime") if k in cell.metadata]:
             message = (
                 f"found the metadata {found[0]!r}, expected no execution times: run "
-                f"`python -m mmlearn refresh {s.path.stem}`"
+                f"{s.refresh}"
             )
             yield Violation(number, "timestamps", message)
 
@@ -135,10 +156,10 @@ def _code(s: Subject) -> Iterator[Violation]:
         for i, line in enumerate(lines, 1):
             if len(line) > MAX_COLUMNS:
                 message = (
-                    f"found {len(line)} columns in line {i}, expected at most "
-                    f"{MAX_COLUMNS}: run `ruff format`, or split the line"
+                    f"found {len(line)} columns, expected at most {MAX_COLUMNS}: run "
+                    "`ruff format`, or split the line"
                 )
-                yield Violation(number, "code", message)
+                yield Violation(number, "code", message, i)
     if lengths and (median := statistics.median(lengths)) > MAX_MEDIAN_LINES:
         message = (
             f"found a median of {median:g} lines in a code cell, expected at most "
@@ -149,8 +170,11 @@ def _code(s: Subject) -> Iterator[Violation]:
 
 def _links(s: Subject) -> Iterator[Violation]:
     for number, cell in s.markdown:
-        text = _CODE_OR_MATH.sub("", without_code(cell))
-        for target in _LINK.findall(text):
+        text = _CODE_OR_MATH.sub(
+            lambda found: "\n" * found[0].count("\n"), without_code(cell)
+        )
+        for match in _LINK.finditer(text):
+            target = match[1]
             if _ELSEWHERE.match(target):
                 continue
             file = unquote(re.split(r"[#?]", target)[0])
@@ -159,24 +183,26 @@ def _links(s: Subject) -> Iterator[Violation]:
                     f"found a link to {target}, expected a file that exists beside "
                     "the notebook: correct the path"
                 )
-                yield Violation(number, "links", message)
+                yield Violation(number, "links", message, line_of(text, match.start()))
         if "arxiv.org/pdf" in cell.source:
+            line = line_of(cell.source, cell.source.index("arxiv.org/pdf"))
             message = (
                 "found a link to an arXiv PDF, expected the page of the paper: write "
                 "arxiv.org/abs/... instead"
             )
-            yield Violation(number, "links", message)
+            yield Violation(number, "links", message, line)
 
 
 def _foreign(s: Subject) -> Iterator[Violation]:
     for number, cell in s.cells:
-        outputs = notebooks.output_texts(cell)
-        if any(_FOREIGN.search(text) for text in (cell.source, *outputs)):
+        found = _FOREIGN.search(cell.source)
+        if found or any(map(_FOREIGN.search, notebooks.output_texts(cell))):
             message = (
                 "found `pip install mmlearn`, which is somebody else's package, "
                 "expected `mmlearn-course`: correct the name"
             )
-            yield Violation(number, "install", message)
+            line = line_of(cell.source, found.start()) if found else None
+            yield Violation(number, "install", message, line)
 
 
 def _size(s: Subject) -> Iterator[Violation]:

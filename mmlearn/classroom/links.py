@@ -22,9 +22,13 @@ def open_in(path: Path) -> str | None:
     path = path.resolve()
     for folder in path.parents:
         if (project := folder / "pyproject.toml").exists():
-            urls = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-            address = urls.get("urls", {}).get("Repository")
-            if address is None:
+            # Around a course author's notebook, it may be any other project's.
+            try:
+                known = tomllib.loads(project.read_text(encoding="utf-8"))
+            except ValueError:
+                return None
+            address = known.get("project", {}).get("urls", {}).get("Repository", "")
+            if not address.startswith(_GITHUB):
                 return None
             place = f"blob/main/{path.relative_to(folder).as_posix()}"
             owner = address.removeprefix(_GITHUB)

@@ -43,11 +43,20 @@ class Stated:
     memory: float
 
 
-def find(root: Path, select: str | Sequence[str] | None = None) -> list[Path]:
+class LineError(ValueError):
+    """Code that a cell may not hold; `line` is its line in the cell, from 1."""
+
+    def __init__(self, message: str, line: int):
+        super().__init__(message)
+        self.line = line
+
+
+def find(root: Path | None, select: str | Sequence[str] | None = None) -> list[Path]:
     """Find the course's notebooks, in reading order.
 
     Args:
-        root: The folder that holds `notebooks/`.
+        root: The folder that holds `notebooks/`; None if there is none, so that only
+            paths can be selected.
         select: One or several numbers ("02"), names ("02_topic"), or paths of files or
             folders; None selects all.
 
@@ -57,11 +66,13 @@ def find(root: Path, select: str | Sequence[str] | None = None) -> list[Path]:
     Raises:
         ValueError: If a selection matches nothing; the message lists what exists.
     """
-    known = sorted((root / "notebooks").glob(_NUMBERED))
+    known = sorted((root / "notebooks").glob(_NUMBERED)) if root else []
     if not select:
         if not known:
+            where = (root or Path.cwd()) / "notebooks"
             raise ValueError(
-                f"no notebooks like NN_topic.ipynb in {root / 'notebooks'}"
+                f"no notebooks like NN_topic.ipynb in {where}: change to the course's "
+                "folder, or give a path"
             )
         return known
     found: dict[Path, None] = {}
@@ -76,8 +87,10 @@ def _match(text: str, known: list[Path]) -> list[Path]:
         if path.stem == text or (number and path.name.startswith(number)):
             return [path]
     path = Path(text)
-    if path.is_dir() and (inside := sorted(path.glob(_NUMBERED))):
-        return inside
+    if path.is_dir():
+        if inside := sorted(path.glob(_NUMBERED)) or sorted(path.glob("*.ipynb")):
+            return inside
+        raise ValueError(f"no notebook in the folder {text}: give another path")
     if path.is_file():
         return [path]
     names = ", ".join(p.stem for p in known) or "none"
@@ -107,10 +120,14 @@ def load(path: Path) -> NotebookNode:
         raise ValueError(f"{path} is JSON but not a notebook; {wanted}")
     cells = raw.get("cells")
     if not isinstance(cells, list) or not all(
-        isinstance(c, dict) and "cell_type" in c and "source" in c for c in cells
+        isinstance(c, dict) and isinstance(c.get("cell_type"), str) and "source" in c
+        for c in cells
     ):
         raise ValueError(f"{path} has no proper list of cells; {wanted}")
-    nb = rejoin_lines(nbformat.from_dict(raw))
+    try:
+        nb = rejoin_lines(nbformat.from_dict(raw))
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"{path} has a cell of a wrong form; {wanted}") from None
     nb.setdefault("metadata", NotebookNode())
     return nb
 
@@ -224,11 +241,11 @@ def parameters(nb: NotebookNode) -> dict[str, Any]:
         if isinstance(node, ast.AnnAssign) and node.value is not None:
             targets = [node.target]
         if not targets or not all(isinstance(t, ast.Name) for t in targets):
-            raise ValueError(_not_literal(node))
+            raise LineError(_not_literal(node), node.lineno)
         try:
             value = ast.literal_eval(node.value)
         except ValueError:
-            raise ValueError(_not_literal(node)) from None
+            raise LineError(_not_literal(node), node.lineno) from None
         values.update({target.id: value for target in targets})
     return values
 
@@ -260,10 +277,8 @@ def tree(source: str) -> ast.Module:
             # Only a line that cannot be Python is magic: `%` may also continue one.
             at = min(error.lineno or 1, len(lines)) - 1
             if not _MAGIC.match(lines[at]):
-                reason = f"{error.msg}, line {error.lineno}"
-                raise ValueError(
-                    f"found a cell that is not Python ({reason})"
-                ) from None
+                message = f"found a cell that is not Python ({error.msg})"
+                raise LineError(message, at + 1) from None
             lines[at] = _MAGIC.sub(r"\1pass", lines[at])
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from . import links, notebooks
 from .kernel import CellError, OnCell, Run, play
+from .parameters import inject
 from .progress import each, report
 
 _MINIMAL = {
@@ -44,11 +45,12 @@ def execute(
         What happened; a failing cell is in `error`.
 
     Raises:
-        ValueError: If the file is no notebook, or has no such parameter.
+        ValueError: If the file is no notebook, or a parameter is unknown or of another
+            type (see `parameters.inject`).
     """
     nb = notebooks.load(path)
     if parameters:
-        _inject(nb, parameters, path)
+        inject(nb, parameters, path)
     result = play(nb, path, on_cell, timeout)
     notebooks.save(nb, out)
     return result
@@ -77,7 +79,7 @@ def run(
 
     Raises:
         ValueError: Before anything runs, if a file is no notebook, a parameter is
-            unknown, or two notebooks have the same name.
+            unknown or of another type, or two notebooks have the same name.
     """
     from . import pages
 
@@ -86,7 +88,7 @@ def run(
     for path in paths:
         nb = notebooks.load(path)
         if parameters:
-            _inject(nb, parameters, path)
+            inject(nb, parameters, path)
         if path.stem in titles:
             raise ValueError(f"two notebooks are named {path.stem}: run them apart")
         titles[path.stem] = notebooks.title(nb) or path.stem
@@ -148,23 +150,6 @@ def refresh(
     runs = each(paths, work, console)
     report(runs, paths, console, compare=True)
     return runs
-
-
-def _inject(nb: NotebookNode, values: dict[str, Any], path: Path) -> None:
-    try:
-        known = notebooks.parameters(nb)
-    except ValueError as error:
-        raise ValueError(f"{path.name} takes no parameters: {error}") from None
-    if unknown := [name for name in values if name not in known]:
-        raise ValueError(
-            f"{path.name} has no parameter {', '.join(unknown)}: "
-            f"choose from {', '.join(known)}"
-        )
-    source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
-    cell = nbformat.v4.new_code_cell(source, id="injected-parameters")
-    cell.metadata["tags"] = ["injected-parameters"]
-    after = nb.cells.index(notebooks.tagged(nb, "parameters")[0])
-    nb.cells.insert(after + 1, cell)
 
 
 def _unstorable(nb: NotebookNode, path: Path) -> CellError | None:

@@ -11,6 +11,8 @@ from mmlearn.datasets.leaks import Leak, Leaks, leaks
 from mmlearn.datasets.life import Degradation, Lives, machine_life
 from mmlearn.datasets.machine import machine
 from mmlearn.datasets.notes import notes_limit, notes_posterior
+from mmlearn.datasets.occupancy import occupancy
+from mmlearn.datasets.own import from_csv, from_folder
 from mmlearn.datasets.rotating import Bearing, envelope_spectrum
 from mmlearn.datasets.watch import watch_imu
 from mmlearn.datasets.windows import Aligned, align, standardized, windows
@@ -31,6 +33,8 @@ __all__ = [
     "cifar10_captions",
     "covid_cxr",
     "envelope_spectrum",
+    "from_csv",
+    "from_folder",
     "grouped_split",
     "hydraulic_rig",
     "interactions",
@@ -39,6 +43,7 @@ __all__ = [
     "machine_life",
     "notes_limit",
     "notes_posterior",
+    "occupancy",
     "standardized",
     "watch_imu",
     "windows",

@@ -1,13 +1,14 @@
 """`MultimodalDataset`: named inputs, labels and splits as plain NumPy arrays."""
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
 
 from mmlearn import sources
+from mmlearn.datasets.splits import grouped_split, stratified
+
+__all__ = ["SPLITS", "MultimodalDataset", "Split", "grouped_split", "stratified"]
 
 SPLITS = ("train", "val", "test")
 
@@ -18,7 +19,8 @@ class Split:
 
     Attributes:
         inputs: Modality name → array of shape (N, ...).
-        labels: Class numbers, int64 of shape (N,).
+        labels: Class numbers, int64 of shape (N,); zeros and ones of shape
+            (N, num_labels); or floats to predict, shape (N,).
         index: Each sample's position in the collection it comes from, shape (N,).
         groups: What each sample belongs to, such as its patient, shape (N,); or `None`.
             No group may be in two splits, or the test scores flatter.
@@ -79,15 +81,16 @@ class MultimodalDataset:
 
     Attributes:
         name: What the data set is called; `data/NAME.md` is its data card.
-        source: `"real"`; `"stand-in"` where the real data could not be had; or
-            `"synthetic"` where there are none by design.
-        class_names: Names of the classes, in the order of the class numbers.
+        source: `"real"`; `"stand-in"` where the real data could not be had;
+            `"synthetic"` where there are none by design; or `"own"`: the user's.
+        class_names: Names of the classes, in the order of the class numbers; of the
+            labels, where a sample may have several; empty for numbers to predict.
         train, val, test: The splits.
 
     Raises:
         ValueError: If the splits have different modalities, an array's length differs
-            from the number of labels, a label is out of range, or a value is not
-            finite.
+            from the number of labels, a label is out of range or of another kind than
+            in `train`, or a value is not finite.
     """
 
     name: str
@@ -113,16 +116,43 @@ class MultimodalDataset:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Number of classes, or of labels; 0 for numbers to predict."""
         return len(self.class_names)
 
     @property
+    def task(self) -> str:
+        """`"classes"`, `"multilabel"` or `"regression"`, as `evaluate.task_of` says."""
+        if not self.class_names:
+            return "regression"
+        return "classes" if self.train.labels.ndim == 1 else "multilabel"
+
+    @property
     def card(self) -> str:
-        """The data card: where the data come from, their licence and their limits."""
+        """The data card: where the data come from, their licence and their limits.
+
+        Raises:
+            ValueError: For the user's own data.
+        """
+        if self.source == "own":
+            raise ValueError(
+                f"{self.name} is your own data: its card is yours to write"
+            )
         return (sources.DATA / f"{self.name}.md").read_text(encoding="utf-8")
 
     def class_counts(self) -> dict[str, np.ndarray]:
-        """Return split → number of samples of each class, shape (num_classes,)."""
+        """Return split → number of samples of each class or label, (num_classes,).
+
+        Raises:
+            ValueError: If the labels are numbers to predict.
+        """
+        if self.task == "regression":
+            raise ValueError(
+                f"{self.name} has numbers to predict: there are no classes to count"
+            )
+        if self.task == "multilabel":
+            return {
+                split: np.count_nonzero(self[split].labels, axis=0) for split in SPLITS
+            }
         return {
             split: np.bincount(self[split].labels, minlength=self.num_classes)
             for split in SPLITS
@@ -149,6 +179,8 @@ class MultimodalDataset:
     def subset(self, num_train: int, seed: int = 0) -> "MultimodalDataset":
         """Return the data set with fewer training samples, the classes in proportion.
 
+        Where a sample has several labels, or a number, they are drawn at random.
+
         Args:
             num_train: Number of training samples to keep, drawn at random.
             seed: Seeds the draw.
@@ -157,14 +189,20 @@ class MultimodalDataset:
             ValueError: If `num_train` is below the number of classes, or above what
                 there is.
         """
-        if not self.num_classes <= num_train <= len(self.train):
+        least = self.num_classes if self.task == "classes" else 1
+        if not least <= num_train <= len(self.train):
+            why = " (one a class)" if self.task == "classes" else ""
             raise ValueError(
-                f"num_train is {num_train}: expected {self.num_classes} (one a class) "
-                f"to {len(self.train)} (all)"
+                f"num_train is {num_train}: expected {least}{why} to "
+                f"{len(self.train)} (all)"
             )
         if num_train == len(self.train):
             return self
-        _, rows = stratified(self.train.labels, num_train, seed)
+        if self.task == "classes":
+            _, rows = stratified(self.train.labels, num_train, seed)
+        else:
+            rows = np.random.default_rng(seed).permutation(len(self.train))
+            rows = np.sort(rows[:num_train])
         return replace(self, train=self.train.take(rows))
 
     def __repr__(self) -> str:
@@ -173,10 +211,13 @@ class MultimodalDataset:
             for name, array in self.train.inputs.items()
         )
         sizes = ", ".join(f"{split} {len(self[split])}" for split in SPLITS)
-        return (
-            f"{self.name} ({self.source}): {sizes}; {self.num_classes} classes; "
-            f"{arrays}"
-        )
+        return f"{self.name} ({self.source}): {sizes}; {self._answer()}; {arrays}"
+
+    def _answer(self) -> str:
+        if self.task == "regression":
+            return "a number to predict"
+        word = "classes" if self.task == "classes" else "labels a sample"
+        return f"{self.num_classes} {word}"
 
     def _check(self, name: str, split: Split) -> None:
         where = f"{self.name}, split {name!r}"
@@ -185,12 +226,23 @@ class MultimodalDataset:
                 f"{where}: modalities are {list(split.inputs)}, expected "
                 f"{list(self.modalities)} as in 'train'"
             )
-        if split.labels.ndim != 1 or split.labels.dtype.kind not in "iu":
+        labels, num = split.labels, self.num_classes
+        expected = {
+            "classes": "whole numbers of shape (N,)",
+            "multilabel": f"zeros and ones of shape (N, {num}), one per class name",
+            "regression": "floats of shape (N,), since there are no class names",
+        }[self.task]
+        fits = {
+            "classes": labels.ndim == 1 and labels.dtype.kind in "iu",
+            "multilabel": labels.shape[1:] == (num,) and labels.dtype.kind in "biuf",
+            "regression": labels.ndim == 1 and labels.dtype.kind == "f",
+        }[self.task]
+        if not fits:
             raise ValueError(
-                f"{where}: labels are {split.labels.dtype} of shape "
-                f"{split.labels.shape}, expected whole numbers of shape (N,)"
+                f"{where}: labels are {labels.dtype} of shape {labels.shape}, expected "
+                f"{expected}"
             )
-        arrays = [*split.inputs.items(), ("index", split.index)]
+        arrays = [*split.inputs.items(), ("index", split.index), ("labels", labels)]
         if split.groups is not None:
             arrays.append(("groups", split.groups))
         for key, array in arrays:
@@ -204,111 +256,15 @@ class MultimodalDataset:
                     f"{where}: {key!r} holds NaN or infinity, first in row {row}: "
                     "repair or remove these samples"
                 )
-        wrong = (split.labels < 0) | (split.labels >= self.num_classes)
+        if self.task == "classes":
+            wrong, allowed = (labels < 0) | (labels >= num), f"0 to {num - 1}"
+        elif self.task == "multilabel":
+            wrong, allowed = ~np.isin(labels, (0, 1)).all(axis=1), "zeros and ones"
+        else:
+            return
         if wrong.any():
             row = int(np.argmax(wrong))
             raise ValueError(
-                f"{where}: label {split.labels[row]} in row {row} is out of range, "
-                f"expected 0 to {self.num_classes - 1}"
+                f"{where}: label {labels[row]} in row {row} is out of range, expected "
+                f"{allowed}"
             )
-
-
-def stratified(
-    labels: np.ndarray, num_second: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split row numbers in two, each class in the same proportion in both.
-
-    Args:
-        labels: Class numbers, shape (N,).
-        num_second: Rows of the second part.
-        seed: Seeds the draw.
-
-    Returns:
-        The sorted row numbers of the first and of the second part.
-
-    Raises:
-        ValueError: If a part would have fewer rows than there are classes.
-    """
-    from sklearn.model_selection import train_test_split
-
-    rows, num_classes = np.arange(len(labels)), len(np.unique(labels))
-    if not num_classes <= num_second <= len(rows) - num_classes:
-        raise ValueError(
-            f"cannot take {num_second} of {len(rows)} samples: each part needs one of "
-            f"each of the {num_classes} classes"
-        )
-    first, second = train_test_split(
-        rows, test_size=num_second, random_state=seed, stratify=labels
-    )
-    return np.sort(first), np.sort(second)
-
-
-def grouped_split(
-    groups: np.ndarray, labels: np.ndarray, shares: Sequence[float], seed: int = 0
-) -> tuple[np.ndarray, ...]:
-    """Split row numbers so that no group, such as a patient, is in two parts.
-
-    The classes are in about the same proportion in every part
-    (`sklearn.model_selection.StratifiedGroupKFold`). Groups stay whole, and a share is
-    met as a number of folds out of at most ten: parts differ a little from `shares`.
-
-    Args:
-        groups: What each sample belongs to, shape (N,).
-        labels: Class numbers, shape (N,).
-        shares: Share of the samples for each part; they add up to 1.
-        seed: Seeds the draw.
-
-    Returns:
-        The sorted row numbers of each part.
-
-    Raises:
-        ValueError: If the lengths or the shares do not fit, or there are too few groups
-            for every part to hold every class.
-
-    Example:
-        `train, val, test = grouped_split(patients, labels, (0.6, 0.2, 0.2))`
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    groups, labels = np.asarray(groups), np.asarray(labels)
-    if groups.shape != labels.shape or labels.ndim != 1:
-        raise ValueError(
-            f"groups are {groups.shape}, labels {labels.shape}: expected one of each "
-            "for every sample, shape (N,)"
-        )
-    if not all(0 < share < 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(
-            f"shares are {tuple(shares)}: expected two or more, above 0, adding up to 1"
-        )
-    for label in np.unique(labels):
-        num = len(np.unique(groups[labels == label]))
-        if num < len(shares):
-            raise ValueError(
-                f"class {label} occurs in {num} groups: {len(shares)} parts need at "
-                "least one group each"
-            )
-    parts, rest = [], np.arange(len(labels))
-    for number in range(len(shares) - 1, 0, -1):
-        share = Fraction(shares[number] / sum(shares[: number + 1]))
-        # More folds than groups, or than samples of a class, cannot be dealt.
-        _, counts = np.unique(labels[rest], return_counts=True)
-        most = min(10, len(np.unique(groups[rest])), max(counts))
-        share = share.limit_denominator(most)
-        folds = max(2, share.denominator)
-        taken = min(max(1, share.numerator), folds - 1)
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        with warnings.catch_warnings():
-            # It warns of classes with fewer samples than folds; checked below.
-            warnings.simplefilter("ignore")
-            dealt = list(splitter.split(rest, labels[rest], groups[rest]))
-        chosen = np.concatenate([fold for _, fold in dealt[:taken]])
-        parts.append(np.sort(rest[chosen]))
-        rest = np.delete(rest, chosen)
-    parts = (rest, *reversed(parts))
-    for number, rows in enumerate(parts):
-        if missing := set(labels.tolist()) - set(labels[rows].tolist()):
-            raise ValueError(
-                f"part {number} of the grouped split has no sample of class "
-                f"{min(missing)}: try another seed, or merge rare classes"
-            )
-    return parts

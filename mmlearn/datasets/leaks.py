@@ -83,6 +83,8 @@ def leaks(data: MultimodalDataset, words: Sequence[str] = ()) -> Leaks:
     - *image mark*: one pixel's value tells a class from the rest of the training
       pictures with an AUROC above `MARK_AUROC`.
 
+    The last two are looked for where each sample has one class.
+
     A clean report is no proof: what is not listed here is not looked for.
 
     Args:
@@ -105,11 +107,12 @@ def leaks(data: MultimodalDataset, words: Sequence[str] = ()) -> Leaks:
             texts = {part: split(data[part][name]) for part in SPLITS}
             found += _same(data, name, texts, "same text", _text_key)
             found += _label_words(data, name, [*data.class_names, *words])
-            found += _tell_tales(data, name, texts["train"])
+            if data.task == "classes":
+                found += _tell_tales(data, name, texts["train"])
         elif array.ndim >= 2:
             arrays = {part: data[part][name] for part in SPLITS}
             found += _same(data, name, arrays, "same array", _array_key)
-            if array.ndim == 4:
+            if array.ndim == 4 and data.task == "classes":
                 found += _marks(data, name)
     if all(data[part].groups is not None for part in SPLITS):
         groups = {part: data[part].groups for part in SPLITS}

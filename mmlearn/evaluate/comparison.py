@@ -170,8 +170,9 @@ def compare(
         balance: Weigh the classes inversely to their frequency, in the default `fit`.
         singles: Modality → function that returns its model, where the candidates are
             not made of one encoder model per modality.
-        larger: Modality → function that builds its model of the candidates' size; for
-            the others, copies of the encoder and a hidden layer are taken.
+        larger: Modality → function that builds its model of the candidates' size. Each
+            is trained. The best single modality is in any case: where it is not given,
+            as copies of its encoder and a hidden layer.
 
     Returns:
         A `Comparison`, which displays as a table.
@@ -197,8 +198,10 @@ def compare(
     found = Comparison(data.test.labels)
     shares = metrics.majority(data.train.labels, len(data.test), data.num_classes)
     found.predictions["majority"] = shares
-    label = f"comparing {len(plans) + 1} models"
-    progress = training.Progress(label, (len(plans) + 1) * len(seeds))
+    larger = dict(larger or {})
+    # One more, if the best single modality is none of these.
+    most = len(plans) + len(larger) + (len(larger) < len(alone))
+    progress = training.Progress("comparing models", most * len(seeds))
     fingerprint = store.key(data)
     run = partial(_run, found, data, fingerprint, seeds, progress)
     order = [*(f"{m} only" for m in alone), *candidates]
@@ -208,10 +211,11 @@ def compare(
     found.single = max(only, key=lambda name: found.validation[name].mean())
     modality = dict(zip(only, alone, strict=True))[found.single]
     size = max(found.parameters[name] for name in candidates)
-    enlarged = partial(
-        baselines.enlarged, alone[modality], modality, size, baselines.outputs_of(data)
-    )
-    run(f"{modality}, equal size", (larger or {}).get(modality, enlarged), fit)
+    rivals, outputs = [*dict.fromkeys([*larger, modality])], baselines.outputs_of(data)
+    progress.fits = (len(plans) + len(rivals)) * len(seeds)
+    for m in rivals:
+        enlarged = partial(baselines.enlarged, alone[m], m, size, outputs)
+        run(f"{m}, equal size", larger.get(m, enlarged), fit)
     return found
 
 

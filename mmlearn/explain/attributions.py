@@ -124,13 +124,27 @@ def fusion_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]):
     for node in nodes(model):
         layer = node.operation
         if "return_weights" in inspect.signature(layer.call).parameters:
-            given = node.arguments
-            _, weights = layer(*given.args, **{**given.kwargs, "return_weights": True})
+            weights = _Weights(layer)(*node.arguments.args, **node.arguments.kwargs)
             reader = keras.Model(model.inputs, weights)
             values = only(model, inputs, modalities_of(model))
             arrays = [values[tensor.name] for tensor in model.inputs]
             return reader.predict(arrays, batch_size=256, verbose=0)
     raise ValueError(f"no layer of {model.name!r} has weights to return")
+
+
+class _Weights(keras.layers.Layer):
+    """What a fusion layer gives beside its output.
+
+    A layer of its own: Keras cannot build a model from a layer's second call where that
+    has another number of outputs than the first.
+    """
+
+    def __init__(self, layer: keras.layers.Layer):
+        super().__init__(dtype=layer.dtype_policy)
+        self.layer, self.supports_masking = layer, True
+
+    def call(self, *args, **options):
+        return self.layer(*args, **{**options, "return_weights": True})[1]
 
 
 def _last_maps(encoder: keras.Model):

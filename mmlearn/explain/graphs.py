@@ -55,15 +55,12 @@ def predictor(
         )
     arrays = {name: inputs[name] for name in names if name != "presence"}
     parts = encoders(model)
-    run = model
-    if set(parts) == set(arrays):
+    run = _after(model, parts, list(arrays))
+    if run is not model:
         arrays = {
-            name: part.predict(arrays[name], batch_size=256, verbose=0)
-            for name, (part, _) in parts.items()
+            name: parts[name][0].predict(array, batch_size=256, verbose=0)
+            for name, array in arrays.items()
         }
-        rest = [tensor for tensor in model.inputs if tensor.name == "presence"]
-        middle = [parts[name][1] for name in arrays]
-        run = keras.Model([*middle, *rest], model.outputs)
 
     def predict(given: Mapping[str, np.ndarray]) -> np.ndarray:
         values = [given[name] for name in arrays]
@@ -76,3 +73,15 @@ def predictor(
         return run.predict(values, batch_size=1024, verbose=0)
 
     return predict, arrays
+
+
+def _after(model: keras.Model, parts: dict, modalities: list[str]):
+    """What comes after the encoders, or the whole model where it has no such part."""
+    if set(parts) != set(modalities):
+        return model
+    middle = [parts[name][1] for name in modalities]
+    mask = [tensor for tensor in model.inputs if tensor.name == "presence"]
+    try:
+        return keras.Model([*middle, *mask], model.outputs)
+    except ValueError:  # a modality goes another way round its encoder, too
+        return model

@@ -12,6 +12,7 @@ import pytest
 from small_notebooks import code
 
 from mmlearn.__main__ import main
+from mmlearn.classroom import notebooks
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +37,9 @@ def start(*arguments, cwd):
 
 
 def test_run_and_its_parameters(here, write, capsys):
-    write("01_a", code("x = 1\ny = 2", "parameters"), code("print(x, y)", "headline"))
+    write(
+        "01_a", code("x = [1]\ny = ''", "parameters"), code("print(x, y)", "headline")
+    )
     write("02_b", "1 / 0")
     build = here / "elsewhere"
     arguments = ["run", "1", "-p", "x", "[1, 2]", "-p", "y", "abc"]
@@ -60,12 +63,59 @@ def test_check(here, clean, capsys):
     clean(name="01_clean")
     assert main(["check"]) == 0
     assert capsys.readouterr().out == "notebooks checked: 1, violations: 0\n"
-    bad = here / "bad.ipynb"
+    bad = here / "notebooks" / "bad.ipynb"
     bad.write_text("{}")
     assert main(["check", "01", str(bad)]) == 1
     out = capsys.readouterr().out
     assert out.startswith("bad.ipynb: file: format: ")
     assert out.endswith("notebooks checked: 2, violations: 1\n")
+
+
+@pytest.fixture
+def elsewhere(tmp_path, clean, monkeypatch):
+    """A course author's folder: no notebooks/, another project's files around it."""
+    folder = tmp_path / "author" / "week 1"
+    folder.mkdir(parents=True)
+    (tmp_path / "author" / "pyproject.toml").write_text("[tool.black]\n")
+    text = clean(name="02_clean").read_text().replace("(../data/none.md", "(#none")
+    (folder / "lecture.ipynb").write_text(text)
+    monkeypatch.chdir(tmp_path / "author")
+    return folder
+
+
+@pytest.mark.parametrize("path", ["week 1/lecture.ipynb", "week 1"])
+def test_check_works_on_any_path(elsewhere, capsys, path):
+    assert main(["check", path]) == 0
+    assert "notebooks checked: 1, violations: 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("toml", ["[project]\nname = 'x'", "not = = toml", ""])
+def test_check_passes_over_other_projects_files(elsewhere, toml):
+    (elsewhere.parent / "pyproject.toml").write_text(toml)
+    assert main(["check", str(elsewhere)]) == 0
+
+
+def test_check_tells_cell_line_and_remedy(elsewhere, capsys):
+    path = elsewhere / "lecture.ipynb"
+    nb = notebooks.load(path)
+    nb.cells[2].source += "\n\nfor epochs in [1]:\n    pass"
+    nb.cells[3].source = "One.\n\nSee [it](gone.md)."
+    notebooks.save(nb, path)
+    assert main(["check", "week 1"]) == 1
+    first, second, _ = capsys.readouterr().out.splitlines()
+    start = os.path.join("week 1", "lecture.ipynb: ")
+    assert first.startswith(f"{start}cell 3, line 5: parameters: found epochs")
+    assert first.endswith("use another name")
+    assert second.startswith(f"{start}cell 4, line 3: links: found a link to gone.md")
+    assert second.endswith("correct the path")
+
+
+def test_all_notebooks_are_checked_in_seconds(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    start = time.perf_counter()
+    main(["check"])
+    assert time.perf_counter() - start < 5
+    assert "notebooks checked" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -89,7 +139,7 @@ def test_a_wrong_call_gives_one_line(here, write, capsys, arguments, message):
     assert Path("01_a.ipynb").read_bytes() == before
 
 
-@pytest.mark.parametrize("verb", ["run", "refresh", "check", "doctor", "data"])
+@pytest.mark.parametrize("verb", ["run", "refresh", "check", "new", "doctor", "data"])
 def test_help(verb, capsys):
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])

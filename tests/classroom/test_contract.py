@@ -226,7 +226,10 @@ def test_ids(clean):
     "text",
     ["", "not json", "[]", "3", '{"nbformat": 3}', '{"nbformat": 4, "cells": 7}']
     + ['{"nbformat": 4, "cells": [7]}', "\x00"]
-    + ['{"nbformat": 4, "cells": [{"cell_type": "code", "source": ""}]}'],
+    + ['{"nbformat": 4, "cells": [{"cell_type": "code", "source": ""}]}']
+    + ['{"nbformat": 4, "cells": [{"cell_type": 3, "source": ""}]}']
+    + ['{"nbformat": 4, "cells": [{"cell_type": "raw", "source": [3]}]}']
+    + ['{"nbformat": 4, "cells": [{"cell_type": "raw", "source": "", "id": []}]}'],
 )
 def test_what_is_no_notebook_gives_one_violation(tmp_path, text):
     path = tmp_path / "x.ipynb"
@@ -235,7 +238,36 @@ def test_what_is_no_notebook_gives_one_violation(tmp_path, text):
     assert [violation.rule for violation in found] == ["format"]
 
 
+@pytest.mark.parametrize(
+    ("cell", "line"),
+    [
+        (code("x = 1\ny = '" + "a" * 90 + "'"), 2),
+        (code("x = 1\n\nx = = 1"), 3),
+        (code("import os\nepochs = 3"), 2),
+        (markdown("Text.\n\n# Another title"), 3),
+        (markdown("```\ncode\n```\n[x](missing.md)"), 4),
+        (markdown("$$a\nb$$ and [x](missing.md)"), 2),
+        (markdown("[x](https://arxiv.org/abs/1)\n[y](https://arxiv.org/pdf/1)"), 2),
+        (code("1\n# pip install mmlearn"), 2),
+    ],
+)
+def test_a_violation_names_its_line(clean, cell, line):
+    (violation,) = contract.check(clean(insert(cell)))
+    assert (violation.cell, violation.line) == (6, line)
+
+
+def test_a_violation_in_the_header_names_its_row(clean):
+    (violation,) = contract.check(clean(header=HEADER.replace("0.8 GB", "much")))
+    assert HEADER.splitlines()[violation.line - 1].startswith("| **Time and memory**")
+
+
+def test_a_computed_parameter_names_its_line(clean):
+    change = {"source": "seed = 0\nepochs = 2 * 3"}
+    (violation,) = contract.check(clean(lambda cells: cells[0].update(change)))
+    assert (violation.cell, violation.line) == (2, 2)
+
+
 def test_a_violation_names_its_cell(clean):
     (violation,) = contract.check(clean(insert(code("x = '" + "a" * 90 + "'"))))
     assert violation.cell == 6
-    assert str(violation).startswith("cell 6: code: found ")
+    assert str(violation).startswith("cell 6, line 1: code: found ")

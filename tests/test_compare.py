@@ -1,0 +1,386 @@
+"""Tests of `compare`: its baselines, its cache, its choices, and what it refuses."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from harness import assert_close
+from known_answers import linear
+
+from mmlearn import evaluate
+from mmlearn.datasets import MultimodalDataset, Split, interactions
+from mmlearn.evaluate import compare, inputs_of
+from mmlearn.fusion import ConcatFusion, WeightedFusion
+from mmlearn.models import fuse
+
+DIM = 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_results(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMLEARN_RESULTS", str(tmp_path_factory.mktemp("results")))
+        yield
+
+
+@pytest.fixture
+def fits(tmp_path, monkeypatch):
+    """A `fit` that trains nothing and notes each call, in a fresh cache.
+
+    The notes are a file: a list would be part of the code's key.
+    """
+    monkeypatch.setenv("MMLEARN_RESULTS", str(tmp_path / "results"))
+    return Fits(tmp_path / "notes")
+
+
+class Fits:
+    def __init__(self, path):
+        self.path = path
+        self.path.write_text("")
+
+    def __call__(self, model, data, callbacks):
+        with self.path.open("a") as notes:
+            notes.write(f"{model.count_params()}\n")
+
+    @property
+    def count(self) -> int:
+        return len(self.path.read_text().split())
+
+
+def encoders(width: int = 6) -> list[keras.Model]:
+    made = []
+    for name in ("first", "second"):
+        x = keras.Input((DIM,), name=name)
+        y = keras.layers.Dense(width, activation="relu")(x)
+        made.append(keras.Model(x, y, name=f"{name}_dense"))
+    return made
+
+
+def concat():
+    model = fuse(encoders(), ConcatFusion(), 4)
+    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy")
+    return model
+
+
+def weighted():
+    return fuse(encoders(), WeightedFusion(5), 4)
+
+
+CANDIDATES = {"concat": concat, "weighted": weighted}
+ROWS = ["majority", "first only", "second only", "concat", "weighted"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return interactions("unique", dim=DIM, num_train=300, num_val=60, num_test=80)[0]
+
+
+@pytest.fixture(scope="module")
+def found(data):
+    return compare(CANDIDATES, data, seeds=(0, 1), epochs=4)
+
+
+def test_every_baseline_is_there(found, data):
+    *others, last = found.predictions
+    assert others == ROWS and last == f"{found.single.split()[0]}, equal size"
+    assert found.single in ("first only", "second only")
+    for name, predictions in found.predictions.items():
+        seeds = 1 if name == "majority" else 2
+        assert predictions.shape == (seeds, 80, 4)
+        np.testing.assert_allclose(predictions.sum(-1), 1, atol=1e-5)
+    assert list(found.parameters) == [*ROWS[1:], last]
+    assert found.parameters["concat"] == concat().count_params()
+    shares = np.bincount(data.train.labels) / 300
+    assert_close(found.predictions["majority"][0], np.tile(shares, (80, 1)), atol=1e-6)
+
+
+def test_two_modalities_of_unique_information_beat_either(found):
+    gain, low, high = found.gain("concat")
+    assert 0 < low < gain < high
+    scores = {
+        n: evaluate.accuracy(p, found.labels) for n, p in found.predictions.items()
+    }
+    assert gain == pytest.approx(scores["concat"].mean - scores[found.single].mean)
+    assert found.gain("concat", over="concat") == (0, 0, 0)
+
+
+def test_a_repeated_run_is_read_from_the_cache_and_says_what_it_did(
+    found, data, capsys
+):
+    again = compare(CANDIDATES, data, seeds=(0, 1), epochs=4)
+    assert capsys.readouterr().out == "comparing models: 10 fits done\n"
+    for name in ROWS:
+        np.testing.assert_array_equal(again.predictions[name], found.predictions[name])
+    for one, other in ((again.seconds, found.seconds), (again.latency, found.latency)):
+        assert {k: list(v) for k, v in one.items()} == {
+            k: list(v) for k, v in other.items()
+        }
+    assert again.single == found.single
+    # The models, too: those just trained, and those rebuilt from the cache.
+    x = inputs_of(concat(), data.test)
+    for result in (found, again):
+        for number, model in enumerate(result.models("concat")):
+            predicted = model.predict(x, verbose=0)
+            assert_close(predicted, found.predictions["concat"][number], atol=1e-6)
+    with pytest.raises(KeyError, match="'both': choose .*'concat'"):
+        found.models("both")
+
+
+def test_its_tables(found):
+    table = found.table()
+    assert [row[0] for row in table.rows] == list(found.predictions)
+    assert table.rows[0][-2:] == ("–", "1") and table.rows[3][-1] == "2"
+    assert repr(found) == repr(table)
+    assert found._repr_markdown_() == table._repr_markdown_()
+    every = [metric.name for metric in evaluate.METRICS["classes"]]
+    assert len(found.table(every).header) == len(every) + 3
+    gains = found.gains()
+    assert [row[0] for row in gains.rows] == [
+        n for n in found.predictions if n != found.single
+    ]
+    assert found.single in gains.note and "80 test samples" in gains.note
+    costs = found.costs()
+    assert [row[0] for row in costs.rows] == list(found.parameters)
+    assert all("nan" not in cell for row in costs.rows for cell in row)
+    for times in found.latency.values():
+        assert min(times) > 0
+    frame = found.frame()
+    assert set(frame["score"]) >= {*every, "seconds", "memory"}
+    mine = frame[(frame["model"] == "concat") & (frame["score"] == "accuracy")]
+    assert mine["value"].mean() == pytest.approx(
+        evaluate.accuracy(found.predictions["concat"], found.labels).mean
+    )
+
+
+def test_a_row_made_elsewhere_can_be_added(data):
+    own = evaluate.Comparison(data.test.labels)
+    own.add("always 0", np.tile(np.eye(4)[0], (80, 1)), parameters=7)
+    assert own.predictions["always 0"].shape == (1, 80, 4)
+    assert own.table().rows[0][-2:] == ("7", "1")
+    with pytest.raises(ValueError, match="a row 'always 0' already"):
+        own.add("always 0", np.zeros((80, 4)))
+    with pytest.raises(ValueError, match=r"expected \(seeds, 80"):
+        own.add("short", np.zeros((79, 4)))
+
+
+def planted() -> MultimodalDataset:
+    """On validation data `first` is right, on test data only `second` is."""
+    rng = np.random.default_rng(0)
+
+    def split(num, right):
+        labels = rng.integers(0, 2, num)
+        signs = np.eye(2)[labels].astype("float32")
+        inputs = {
+            name: signs if name == right else 1 - signs for name in ("first", "second")
+        }
+        return Split(inputs, labels, np.arange(num))
+
+    parts = (split(20, "first"), split(20, "first"), split(30, "second"))
+    return MultimodalDataset("planted", "synthetic", ("a", "b"), *parts)
+
+
+def reader(name: str):
+    return lambda: fuse([linear(name, 9 * np.eye(2))], head=keras.layers.Softmax())
+
+
+READERS = {name: reader(name) for name in ("first", "second")}
+
+
+def pair():
+    parts = [linear(name, 9 * np.eye(2)) for name in ("first", "second")]
+    return fuse(parts, ConcatFusion(), 2)
+
+
+def test_the_best_modality_is_chosen_on_validation_data(fits):
+    found = compare(
+        {"pair": pair},
+        planted(),
+        seeds=[0],
+        fit=fits,
+        singles=READERS,
+    )
+    scores = {
+        n: evaluate.accuracy(p, found.labels).mean for n, p in found.predictions.items()
+    }
+    assert scores["second only"] == 1 and scores["first only"] == 0
+    assert found.validation["first only"] == [1]
+    assert found.single == "first only" and "first, equal size" in found.predictions
+
+
+def test_an_interrupted_run_goes_on_where_it_was(fits, tmp_path):
+    switch = tmp_path / "interrupt"
+    switch.touch()
+
+    def interrupted(model, data, callbacks):
+        fits(model, data, callbacks)
+        if switch.exists() and fits.count == 7:
+            raise KeyboardInterrupt
+
+    arguments = {
+        "candidates": {"one": pair, "other": lambda: pair()},
+        "data": planted(),
+        "seeds": (0, 1),
+        "singles": READERS,
+    }
+    # Two single modalities and one candidate of two seeds each, then half of the other.
+    with pytest.raises(KeyboardInterrupt):
+        compare(**arguments, fit=interrupted)
+    switch.unlink()
+    compare(**arguments, fit=interrupted)
+    assert fits.count == 7 + 4
+    compare(**arguments, fit=interrupted)
+    assert fits.count == 7 + 4
+    # One more seed is one more fit of each.
+    compare(**{**arguments, "seeds": (0, 1, 2)}, fit=interrupted)
+    assert fits.count == 7 + 4 + 5
+
+
+def test_a_damaged_result_is_computed_anew(data, fits, tmp_path):
+    arguments = {"candidates": {"c": concat}, "data": data, "seeds": [0], "fit": fits}
+    first = compare(**arguments)
+    assert fits.count == 4
+    for number, path in enumerate(sorted((tmp_path / "results").iterdir())):
+        if number < 2:
+            path.write_bytes(path.read_bytes()[:100])
+    second = compare(**arguments)
+    assert fits.count == 6
+    for name, predictions in first.predictions.items():
+        assert_close(second.predictions[name], predictions, atol=1e-6)
+
+
+def test_without_a_cache_all_is_computed_anew(data, fits, monkeypatch, tmp_path):
+    monkeypatch.setenv("MMLEARN_RESULTS", "off")
+    found = [compare({"c": concat}, data, seeds=[3], fit=fits) for _ in range(2)]
+    assert fits.count == 8 and not (tmp_path / "results").exists()
+    # The seed decides.
+    one, other = (result.predictions["c"] for result in found)
+    assert_close(one, other, atol=1e-6)
+
+
+def test_changed_data_are_trained_on_anew(data, fits):
+    compare({"c": concat}, data, seeds=[0], fit=fits)
+    train = data.train.replace(first=data.train["first"] + 1)
+    compare({"c": concat}, replace(data, train=train), seeds=[0], fit=fits)
+    assert fits.count == 8
+
+
+def test_later_seeds_alone_have_a_latency(data, fits):
+    compare({"c": concat}, data, seeds=[0, 1], fit=fits)
+    found = compare({"c": concat}, data, seeds=[1], fit=fits)
+    assert fits.count == 8
+    assert np.isfinite(list(found.latency.values())).all()
+
+
+def test_a_candidate_may_bring_its_own_fit_of_several_steps(data, fits, capsys):
+    def twice(model, data, callbacks):
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        for _ in range(2):
+            x = inputs_of(model, data.train)
+            model.fit(x, data.train.labels, 300, callbacks=callbacks, verbose=0)
+
+    found = compare({"a": concat, "b": (weighted, twice)}, data, seeds=[0], fit=fits)
+    # Two single modalities, one candidate, the larger one.
+    assert fits.count == 4
+    assert set(found.parameters) == {
+        "first only", "second only", "a", "b", f"{found.single.split()[0]}, equal size"
+    }  # fmt: skip
+    assert capsys.readouterr().out == "comparing models: 5 fits done\n"
+
+
+def still():
+    model = concat()
+    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    return model
+
+
+def test_a_compiled_model_is_trained_as_it_says(data):
+    found = compare({"still": still}, data, seeds=[5], epochs=1)
+    keras.utils.set_random_seed(5)
+    untrained = still().predict(inputs_of(still(), data.test), verbose=0)
+    assert_close(found.predictions["still"][0], untrained, atol=1e-6)
+
+
+@pytest.mark.parametrize("balance", [False, True])
+def test_balance_weighs_the_classes(balance):
+    # Nothing can be learnt but the share of the classes.
+    def split(num):
+        labels = (np.arange(num) % 10 == 0).astype(int)
+        zeros = np.zeros((num, 2), "float32")
+        return Split({"first": zeros, "second": zeros}, labels, np.arange(num))
+
+    rare = MultimodalDataset("r", "synthetic", ("a", "b"), *map(split, (200, 20, 20)))
+
+    def build():
+        model = pair()
+        model.compile(keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy")
+        return model
+
+    one = {"first": READERS["first"]}
+    found = compare(
+        {"c": build},
+        rare,
+        seeds=[0],
+        epochs=30,
+        batch_size=200,
+        balance=balance,
+        singles=one,
+        larger=one,
+    )
+    share = found.predictions["c"][0, :, 1].mean()
+    assert share == pytest.approx(0.5 if balance else 0.1, abs=0.05)
+
+
+def test_data_with_a_mask_of_their_own_are_compared(fits):
+    data, task = interactions(
+        "redundant", dim=DIM, missing=0.4, num_train=20, num_val=20, num_test=30
+    )
+
+    def masked():
+        return fuse(encoders(), ConcatFusion(), 2, presence=True)
+
+    found = compare({"masked": masked}, data, seeds=[0], fit=fits)
+    names = ["majority", "first only", "second only", "masked"]
+    assert list(found.predictions)[:4] == names
+    x = inputs_of(masked(), data.test)
+    np.testing.assert_array_equal(x["presence"], data.test["presence"])
+    predicted = found.models("masked")[0].predict(x, verbose=0)
+    assert_close(found.predictions["masked"][0], predicted, atol=1e-6)
+
+
+def test_the_inputs_of_a_model_are_those_it_takes(data):
+    one, two = encoders()
+    assert list(inputs_of(fuse([one], head=2), data.test)) == ["first"]
+    masked = fuse([two, one], ConcatFusion(), presence=True)
+    x = inputs_of(masked, data.test)
+    assert list(x) == ["second", "first", "presence"]
+    np.testing.assert_array_equal(x["presence"], np.ones((80, 2)))
+    with pytest.raises(KeyError, match="'third'"):
+        inputs_of(fuse([linear("third", np.eye(2))], head=2), data.test)
+
+
+def empty(data, split: str):
+    return replace(data, **{split: data[split].take(np.arange(0))})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"candidates": {}}, "nothing to compare"),
+        ({"seeds": []}, "nothing to compare"),
+        ({"seeds": [1, 2, 1]}, "a repeated one shows no spread"),
+        ({"candidates": {"majority": concat}}, "'majority' is the name of a baseline"),
+        ({"candidates": {"first only": concat}}, "'first only' is the name"),
+        ({"candidates": {"second, equal size": concat}}, "'second, equal size' is"),
+        ({"candidates": {"one": lambda: fuse(encoders()[:1], head=4)}}, "for 'second'"),
+        ({"data": "val"}, "no validation data"),
+        ({"data": "test"}, "no test data"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_any_fit(data, fits, change, message):
+    arguments = {"candidates": CANDIDATES, "data": data, "seeds": [0], **change}
+    if isinstance(arguments["data"], str):
+        arguments["data"] = empty(data, arguments["data"])
+    with pytest.raises(ValueError, match=message):
+        compare(**arguments, fit=fits)
+    assert fits.count == 0
