@@ -20,7 +20,9 @@ import keras
 import numpy as np
 
 import mmlearn
-from mmlearn import encoders, models, text
+
+# Importing `models` and `encoders` registers the classes that a saved model names.
+from mmlearn import encoders, models, text  # noqa: F401
 
 FORMAT = 1  # version of the files' layout
 
@@ -29,8 +31,8 @@ _TOKENIZERS = {
     "MiniLMTokenizer": encoders.pretrained.MiniLMTokenizer,
 }
 _MODEL, _CARD, _ABOUT = "model.keras", "card.md", "bundle.json"
-# What a fresh process can import. `models` and `encoders` register our own classes.
-_KNOWN = {"keras", "keras_hub", models.__name__.split(".")[0]}
+# Where a fresh process can find a layer's class.
+_KNOWN = {"keras", "keras_hub", mmlearn.__name__}
 
 
 class Answer(NamedTuple):
@@ -38,6 +40,10 @@ class Answer(NamedTuple):
 
     class_name: str
     probabilities: dict[str, float]
+
+    def __str__(self) -> str:
+        ranked = sorted(self.probabilities.items(), key=lambda pair: -pair[1])
+        return ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked)
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,8 @@ class Bundle:
         Example:
             `load("chest.zip").classify(image="x.png", text="note.txt")`
         """
-        names, may_lack = _modalities(self.model)
+        names = list(_shapes(self.model))
+        may_lack = len(names) < len(self.model.inputs)
         if unknown := [name for name in given if name not in names]:
             raise ValueError(
                 f"modality {unknown[0]!r} is unknown to this model: give "
@@ -95,11 +102,10 @@ class Bundle:
             )
         inputs = {name: self._row(name, given) for name in names}
         if may_lack:
-            inputs["presence"] = np.array(
-                [[name in given for name in names]], "float32"
-            )
+            here = [name in given for name in names]
+            inputs["presence"] = np.array([here], "float32")
         (shares,) = self.model.predict(inputs, verbose=0).astype(float)
-        # Written so that NaN, too, is no probability.
+        # NaN fails this test, too.
         if not (shares.min() >= 0 and abs(shares.sum() - 1) < 0.01):
             raise ValueError(
                 f"the model answers {shares.tolist()}, expected probabilities: end it "
@@ -268,13 +274,8 @@ def _check(model, preprocess: Mapping, card: str, class_names: Sequence[str]) ->
             )
 
 
-def _modalities(model: keras.Model) -> tuple[list[str], bool]:
-    """The modalities in the model's order, and whether they may be absent."""
-    names = [tensor.name for tensor in model.inputs]
-    return [name for name in names if name != "presence"], "presence" in names
-
-
 def _shapes(model: keras.Model) -> dict[str, tuple]:
+    """Each modality's shape, in the model's order; `presence` is none."""
     return {
         tensor.name: tuple(tensor.shape[1:])
         for tensor in model.inputs

@@ -367,6 +367,8 @@ def test_the_answer_is_that_of_the_model_in_its_order(both, folder):
     assert_close(shares(answer), to_numpy(both.model(x))[0], atol=1e-5)
     assert answer.class_name == max(answer.probabilities, key=answer.probabilities.get)
     assert tuple(answer.probabilities) == NAMES
+    told = bundle.Answer("b", {"a": 0.25, "b": 0.75})
+    assert str(told) == "b 75.0 %, a 25.0 %"
 
 
 def test_one_modality_alone_can_be_bundled(tmp_path, folder):
