@@ -38,7 +38,8 @@ def test_every_fusion_layer_is_measured():
     from mmlearn import fusion
 
     measured = {type(case.make()).__name__ for case in SMALL.values()}
-    assert measured == set(fusion.__all__)
+    # It removes modalities during training and fuses nothing.
+    assert measured == set(fusion.__all__) - {"ModalityDropout"}
 
 
 def test_the_ratio_of_a_function_to_itself_is_1():
