@@ -8,6 +8,7 @@ from keras import layers
 from known_answers import few, linear
 
 from mmlearn import explain
+from mmlearn.datasets import Split
 from mmlearn.encoders import image, text
 from mmlearn.fusion import ConcatFusion, DecisionFusion, GatedFusion, WeightedFusion
 from mmlearn.models import MultimodalModel, fuse
@@ -70,6 +71,25 @@ def seeing():
     inputs = {"image": x, "text": np.tile([[1, 2, 0]], (6, 1)).astype("int32")}
     model.fit(inputs, labels, verbose=0)
     return model, inputs
+
+
+@pytest.mark.parametrize("presence", [False, True])
+def test_an_explained_model_can_still_be_saved(presence, tmp_path):
+    parts = [tiny_cnn(), text.bag(6, 3, 2)]
+    model = fuse(parts, WeightedFusion(3), 2, presence=presence)
+    inputs = {"image": pictures()[0], "text": np.ones((6, 3), "int32")}
+    mask = {"presence": np.ones((6, 2), "float32")} if presence else {}
+    before = model.predict({**inputs, **mask}, verbose=0)
+    labels = np.arange(6) % 2
+    split = Split(inputs, labels, np.arange(6))
+    explain.grad_cam(model, {**inputs, **mask})
+    explain.token_attributions(model, {**inputs, **mask})
+    explain.fusion_weights(model, {**inputs, **mask})
+    explain.shapley(model, split)
+    explain.permutation(model, split)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert_close(again.predict({**inputs, **mask}, verbose=0), before)
 
 
 def test_grad_cam_equals_finite_differences(seeing):

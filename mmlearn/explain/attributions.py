@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from mmlearn.evaluate.stress import modalities_of, only
-from mmlearn.explain.graphs import encoders, nodes
+from mmlearn.explain.graphs import between, encoders, nodes
 
 
 def grad_cam(
@@ -45,10 +45,10 @@ def grad_cam(
     whole = model.predict(given, batch_size=256, verbose=0)
     classes = whole.argmax(axis=-1) if classes is None else np.asarray(classes)
     front = keras.Model(encoder.inputs, last)
-    back = keras.Model(last, encoder.outputs)
+    back = between([last], encoder.outputs)
     others = {name: given[name] for name in given if name != modality}
     rest_inputs = [features, *(t for t in model.inputs if t.name in others)]
-    rest = keras.Model(rest_inputs, model.outputs)
+    rest = between(rest_inputs, model.outputs)
     activations = front.predict(given[modality], batch_size=256, verbose=0)
     fixed = [ops.convert_to_tensor(others[t.name]) for t in rest_inputs[1:]]
 

@@ -11,6 +11,20 @@ def nodes(model: keras.Model) -> list:
     return [node for depth in model._nodes_by_depth.values() for node in depth]
 
 
+def between(inputs: list, outputs: list) -> keras.Model:
+    """Return the part of a model from some of its tensors to others.
+
+    Keras notes a new origin on an `Input` that is given beside other tensors: undone
+    here, or the whole model could not be saved afterwards.
+    """
+    origins = [tensor._keras_history for tensor in inputs]
+    try:
+        return keras.Model(inputs, outputs)
+    finally:
+        for tensor, origin in zip(inputs, origins, strict=True):
+            tensor._keras_history = origin
+
+
 def encoders(model: keras.Model) -> dict[str, tuple[keras.Model, object]]:
     """Return modality → its encoder and the tensor it gives in this model.
 
@@ -82,6 +96,6 @@ def _after(model: keras.Model, parts: dict, modalities: list[str]):
     middle = [parts[name][1] for name in modalities]
     mask = [tensor for tensor in model.inputs if tensor.name == "presence"]
     try:
-        return keras.Model([*middle, *mask], model.outputs)
+        return between([*middle, *mask], model.outputs)
     except ValueError:  # a modality goes another way round its encoder, too
         return model
