@@ -24,6 +24,10 @@ def here(course, monkeypatch):
     return course
 
 
+def _heed_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*arguments, cwd):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
@@ -33,6 +37,8 @@ def start(*arguments, cwd):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Where the tests run in the background, Ctrl-C is ignored, also by children.
+        preexec_fn=None if os.name == "nt" else _heed_ctrl_c,
     )
 
 
