@@ -22,7 +22,14 @@ PLANTED = {
     "01_encoders": {"num_seeds": 1, "learning_rate": 1e-6, "image_epochs": 1},
     "02_cifar10_captions": {"mismatch": 1.0, "num_seeds": 1, "image_epochs": 2},
     "03_fusion_zoo": {"num_seeds": 1, "race_epochs": 1, "num_train": 1000},
-    "12_explain_and_stress": {"num_seeds": 1, "toy_epochs": 1},
+    "04_medical_image_text": {
+        "informativeness": 0.0,
+        "num_seeds": 2,
+        "image_epochs": 2,
+        "text_epochs": 2,
+        "head_epochs": 2,
+    },
+    "12_explain_and_stress": {"keep": 0.02, "num_seeds": 1, "epochs": 2},
 }
 NO_NETWORK = """
 import socket
