@@ -53,9 +53,13 @@ def _refresh(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from .classroom import contract, notebooks
+    from .classroom import contract, exercises, notebooks
 
-    paths = notebooks.find(_course(), args.paths)
+    root = _course()
+    paths = notebooks.find(root, args.paths)
+    if not args.paths:
+        for path in exercises.sources(root):
+            paths += [exercises.learner_path(path), path]
     violations = 0
     for path in paths:
         for violation in contract.check(path):
@@ -70,6 +74,28 @@ def _new(args: argparse.Namespace) -> int:
 
     path = new.write(args.name, _course())
     print(f"{_shown(path)}: written; next: python -m mmlearn refresh {_shown(path)}")
+    return 0
+
+
+def _exercises(args: argparse.Namespace) -> int:
+    from .classroom import exercises
+
+    root = _course()
+    paths = args.paths or (exercises.sources(root) if root else [])
+    changed = exercises.write(paths)
+    for path in changed:
+        print(f"{_shown(path)}: written")
+    print(f"learner versions: {len(paths)}, changed: {len(changed)}")
+    return 0
+
+
+def _course_new(args: argparse.Namespace) -> int:
+    from .classroom import course
+
+    written, kept = course.new(args.folder, _course())
+    for path in kept:
+        print(f"{_shown(path)}: was there, kept")
+    print(f"{args.folder}: {len(written)} files written; next: its README.md")
     return 0
 
 
@@ -139,6 +165,20 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument(
         "name", metavar="NAME", help="my_topic, 14_my_topic, or a path x/y.ipynb"
     )
+    learner = verb("exercises", _exercises, "make learner notebooks from the solutions")
+    learner.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="NB",
+        help="NAME_solutions.ipynb; default: all in notebooks/exercises/",
+    )
+    text = "lay out a course for nbgrader, from the exercise notebooks"
+    course = verbs.add_parser("course", help=text, description=text)
+    actions = course.add_subparsers(required=True, metavar="new")
+    fresh = actions.add_parser("new", help=text, description=text)
+    fresh.add_argument("folder", metavar="DIR", type=Path, help="created if need be")
+    fresh.set_defaults(verb=_course_new)
     verb("doctor", _doctor, "say whether this machine can run the course")
     data = verb("data", _data, "say where each data set would come from, or fetch one")
     data.add_argument(

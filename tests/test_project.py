@@ -151,6 +151,7 @@ FLOORS = {
     "training": 4,
     "evaluate": 5,
     "explain": 6,
+    "exercises": 7,
     "plots": 7,
 }
 

@@ -112,6 +112,13 @@ def test_nobody_is_in_two_splits_unless_the_windows_are_dealt_out(offline):
         np.testing.assert_array_equal(np.sort(every), np.arange(len(every)))
 
 
+def test_the_list_of_sources_names_the_stand_in_and_speaks_of_data(offline):
+    described = sources.describe("watch")
+    assert described.startswith("watch: stand-in (simulated movements); for the real d")
+    assert described.endswith("python -m mmlearn data get watch")
+    assert "absent; for the weights" in sources.describe("minilm")
+
+
 def test_the_stand_in_says_so_and_shows_the_leak(offline, capsys):
     from sklearn.ensemble import RandomForestClassifier
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from . import links, notebooks
+from . import exercises, links, notebooks
 from .form import FORM, Subject, Violation, line_of, without_code
 
 __all__ = ["SECTIONS", "Violation", "check"]
@@ -33,6 +33,8 @@ _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp
 def check(path: Path) -> list[Violation]:
     """Check a stored notebook against the contract.
 
+    An exercise notebook has rules of its own: see `exercises`.
+
     Args:
         path: The notebook's file.
 
@@ -52,7 +54,8 @@ def check(path: Path) -> list[Violation]:
     if invalid := _invalid(nb):
         return [*missing, Violation(None, "format", invalid)]
     subject = Subject(path, nb, list(enumerate(nb.cells, 1)))
-    found = [violation for rule in (*_RULES, *FORM) for violation in rule(subject)]
+    rules = (_title, *exercises.RULES) if exercises.is_exercise(path, nb) else _RULES
+    found = [violation for rule in (*rules, *FORM) for violation in rule(subject)]
     return sorted([*missing, *found], key=lambda v: v.cell or 0)
 
 

@@ -19,6 +19,14 @@ def open_in(path: Path) -> str | None:
     Returns:
         Markdown links, or `None` outside of such a checkout.
     """
+    if page := on_github(path):
+        colab = page.replace(_GITHUB, "https://colab.research.google.com/github/", 1)
+        return f"[Colab]({colab}), [GitHub]({page})"
+    return None
+
+
+def on_github(path: Path) -> str | None:
+    """The address of a file or folder of a checkout, or `None` outside of one."""
     path = path.resolve()
     for folder in path.parents:
         if (project := folder / "pyproject.toml").exists():
@@ -30,10 +38,7 @@ def open_in(path: Path) -> str | None:
             address = known.get("project", {}).get("urls", {}).get("Repository", "")
             if not address.startswith(_GITHUB):
                 return None
-            place = f"blob/main/{path.relative_to(folder).as_posix()}"
-            owner = address.removeprefix(_GITHUB)
-            colab = f"https://colab.research.google.com/github/{owner}/{place}"
-            return f"[Colab]({colab}), [GitHub]({address}/{place})"
+            return f"{address}/blob/main/{path.relative_to(folder).as_posix()}"
     return None
 
 

@@ -2,13 +2,13 @@
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from mmlearn import sources
 from mmlearn.datasets.base import SPLITS, MultimodalDataset, Split
+from mmlearn.datasets.windows import standardized
 
 CHANNELS = ("TS1", "TS2", "TS3", "TS4", "VS1", "CE", "CP", "SE")
 GROUPS = {
@@ -124,7 +124,7 @@ def hydraulic_rig(
     )
     if num_train is not None:
         data = data.subset(num_train, seed)
-    return _standardized(data) if standardize else data
+    return standardized(data) if standardize else data
 
 
 def _check_arguments(target: str, groups: Mapping, split: str) -> None:
@@ -179,19 +179,6 @@ def _deal(parts: np.ndarray, labels: np.ndarray, rng: np.random.Generator):
         rows = np.flatnonzero((labels == label) & (parts >= 0))
         dealt[rows] = rng.permutation(parts[rows])
     return dealt
-
-
-def _standardized(data: MultimodalDataset) -> MultimodalDataset:
-    splits = {name: data[name] for name in SPLITS}
-    for key, windows in data.train.inputs.items():
-        mean = windows.mean(axis=(0, 1), dtype="float64")
-        # A channel that never changes in training stays at 0 instead of 0 / 0.
-        std = windows.std(axis=(0, 1), dtype="float64")
-        std[std == 0] = 1.0
-        for name in SPLITS:
-            scaled = ((data[name][key] - mean) / std).astype("float32")
-            splits[name] = splits[name].replace(**{key: scaled})
-    return replace(data, **splits)
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Is fusion really better, which modality did the work, and at what cost?"""
 
 from mmlearn.evaluate.comparison import Comparison, compare, inputs_of
+from mmlearn.evaluate.conformal import Conformal, conformal
 from mmlearn.evaluate.corruptions import CORRUPTIONS
 from mmlearn.evaluate.cost import Cost, cost
 from mmlearn.evaluate.intervals import Interval, bootstrap, interval
@@ -21,6 +22,7 @@ from mmlearn.evaluate.stress import (
     only,
     robustness,
 )
+from mmlearn.evaluate.survival import concordance
 from mmlearn.evaluate.tables import COLUMNS, Table, table
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "CORRUPTIONS",
     "METRICS",
     "Comparison",
+    "Conformal",
     "Cost",
     "Interval",
     "Missing",
@@ -37,6 +40,8 @@ __all__ = [
     "bootstrap",
     "calibration",
     "compare",
+    "concordance",
+    "conformal",
     "correct",
     "cost",
     "inputs_of",

@@ -145,7 +145,10 @@ def test_a_wrong_call_gives_one_line(here, write, capsys, arguments, message):
     assert Path("01_a.ipynb").read_bytes() == before
 
 
-@pytest.mark.parametrize("verb", ["run", "refresh", "check", "new", "doctor", "data"])
+VERBS = ("run", "refresh", "check", "new", "exercises", "course", "doctor", "data")
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_help(verb, capsys):
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])
