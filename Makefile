@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 NEUTRAL := $(wildcard $(addprefix tests/test_,text.py datasets.py interactions.py layers.py \
 	encoders.py fusion*.py presence.py pretrained.py models.py bundle.py labels.py \
 	evaluate.py compare.py baselines.py store.py stress.py cost.py explain.py \
-	attributions.py benchmarks.py))
+	attributions.py benchmarks.py)) tests/exercises/test_graders.py
 ON_OTHER := $(OTHER)/bin/python -m pytest -n auto -o addopts="-q -p no:nbval" $(NEUTRAL)
 # JAX compiles each small operation: without optimizing, and once for all test workers.
 JAX_QUICKLY := JAX_DISABLE_MOST_OPTIMIZATIONS=1 \

@@ -82,6 +82,12 @@ def test_the_solutions_run_and_are_accepted(path):
             assert len(texts) == 1 and texts[0].startswith("Right: "), texts
 
 
+@pytest.mark.parametrize("path", LEARNERS, ids=lambda path: path.stem)
+def test_the_lecture_links_to_its_exercises(path):
+    lecture = path.parents[1] / path.name
+    assert f"(exercises/{path.name})" in lecture.read_text(encoding="utf-8")
+
+
 def test_exercises_are_no_lectures():
     assert not set(notebooks.find(ROOT)) & {*SOURCES, *LEARNERS}
 
