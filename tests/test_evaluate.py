@@ -48,6 +48,7 @@ def test_one_seed_has_no_finite_interval():
 
 def test_an_interval_prints_with_its_half_width():
     assert f"{Interval(71.25, 1.34):.1f}" == "71.2 ± 1.3"
+    assert f"{Interval(4.26, 3.31):+.1f}" == "+4.3 ± 3.3"
 
 
 @pytest.mark.parametrize("scores", [[], [0.5, np.nan], [np.inf]])

@@ -29,6 +29,7 @@ PLANTED = {
         "text_epochs": 2,
         "head_epochs": 2,
     },
+    "05_sensor_fusion": {"num_seeds": 1, "fleet_epochs": 1, "num_fresh": 200},
     "12_explain_and_stress": {"keep": 0.02, "num_seeds": 1, "epochs": 2},
 }
 NO_NETWORK = """

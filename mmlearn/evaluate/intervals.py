@@ -25,7 +25,7 @@ class Interval:
     def __format__(self, spec: str) -> str:
         if not np.isfinite(self.half_width):
             return format(self.mean, spec)
-        return f"{self.mean:{spec}} ± {self.half_width:{spec}}"
+        return f"{self.mean:{spec}} ± {self.half_width:{spec.removeprefix('+')}}"
 
 
 def interval(scores) -> Interval:

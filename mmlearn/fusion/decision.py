@@ -121,7 +121,9 @@ class DecisionFusion(_Late):
         if here is not None:
             count = ops.sum(ops.cast(here, "float32"), axis=-1, keepdims=True)
         if self.rule == "weighted":
-            scores = ops.zeros_like(p[0][:, :1]) + ops.cast(self.scores, "float32")
+            scores = ops.cast(self.scores, "float32")[None]
+            if here is not None or return_weights:
+                scores = ops.zeros_like(p[0][:, :1]) + scores
             weights = softmax_over_present(scores, here)
             fused = sum(weights[:, m : m + 1] * x for m, x in enumerate(p))
         else:
