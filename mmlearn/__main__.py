@@ -99,6 +99,17 @@ def _course_new(args: argparse.Namespace) -> int:
     return 0
 
 
+def _course_bundle(args: argparse.Namespace) -> int:
+    from .classroom import archive
+
+    missing = archive.bundle(args.file, _course())
+    size = args.file.stat().st_size / 1e6
+    print(f"{args.file}: {size:,.0f} MB; next, where it is unpacked: python install.py")
+    if missing:
+        print(f"not on this machine, so not in it: {', '.join(missing)}")
+    return 0
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from .classroom import doctor
 
@@ -173,12 +184,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NB",
         help="NAME_solutions.ipynb; default: all in notebooks/exercises/",
     )
-    text = "lay out a course for nbgrader, from the exercise notebooks"
+    text = "lay out a course for nbgrader, or pack one for a room without internet"
     course = verbs.add_parser("course", help=text, description=text)
-    actions = course.add_subparsers(required=True, metavar="new")
+    actions = course.add_subparsers(required=True, metavar="new | bundle")
+    text = "lay out a course for nbgrader, from the exercise notebooks"
     fresh = actions.add_parser("new", help=text, description=text)
     fresh.add_argument("folder", metavar="DIR", type=Path, help="created if need be")
     fresh.set_defaults(verb=_course_new)
+    text = "pack repository, wheels and data into one archive"
+    packed = actions.add_parser("bundle", help=text, description=text)
+    packed.add_argument("file", metavar="FILE.zip", type=Path, help="a new file")
+    packed.set_defaults(verb=_course_bundle)
     verb("doctor", _doctor, "say whether this machine can run the course")
     data = verb("data", _data, "say where each data set would come from, or fetch one")
     data.add_argument(

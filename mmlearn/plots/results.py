@@ -261,7 +261,9 @@ def contributions(found: Mapping[str, Contributions], title: str) -> None:
         axis.invert_yaxis()
         axis.axvline(0, color="black", lw=0.8)
         axis.set(title=title, xlabel="contribution, points of accuracy")
-        axis.legend(frameon=False, fontsize=8)
+        axis.legend(
+            frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5)
+        )
         figure.tight_layout()
     told = "; ".join(
         f"{name}: " + ", ".join(f"{m} {100 * one[m]:.0f}" for m in modalities)
