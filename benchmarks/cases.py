@@ -117,4 +117,5 @@ def cases(dim: int = 256, units: int = 64, tokens: int = 8) -> list[Case]:
         for rule in ("mean", "mean_logits", "weighted", "max", "product")
     ]
     stack = ("StackingFusion(u)", partial(f.StackingFusion, units), three, eq.stacking)
+    rows.append(("EvidentialFusion", f.EvidentialFusion, three, eq.evidential))
     return [Case(*row) for row in [*rows, *decisions, (*stack, True)]]

@@ -233,6 +233,16 @@ def stacking(o, w, p):
     return o.softmax(reduce(add, logs) + w["bias"])
 
 
+def evidential(o, w, x):
+    classes, product, scale = x[0].shape[-1], 1, 1
+    for one in x:
+        factor = 1 + o.softplus(one) / classes
+        largest = o.largest(factor)
+        product, scale = product * (factor / largest), scale / largest
+    shares = classes * product + (1 - classes) * scale
+    return shares / o.sum(shares, -1)[:, None]
+
+
 # --- attention -----------------------------------------------------------------------
 
 

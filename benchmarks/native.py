@@ -129,6 +129,7 @@ def _tensorflow() -> Native:
         sum=tf.reduce_sum,
         mean=tf.reduce_mean,
         maximum=tf.maximum,
+        largest=lambda x: tf.stop_gradient(tf.reduce_max(x, -1, keepdims=True)),
         abs=tf.abs,
         rsqrt=tf.math.rsqrt,
         where=tf.where,
@@ -136,6 +137,7 @@ def _tensorflow() -> Native:
         tanh=tf.tanh,
         sigmoid=tf.sigmoid,
         relu=tf.nn.relu,
+        softplus=tf.nn.softplus,
         gelu=tf.nn.gelu,
         softmax=tf.nn.softmax,
         layer_norm=layer_norm,
@@ -193,6 +195,7 @@ def _jax() -> Native:
         sum=jnp.sum,
         mean=jnp.mean,
         maximum=jnp.maximum,
+        largest=lambda x: jax.lax.stop_gradient(x.max(-1, keepdims=True)),
         abs=jnp.abs,
         rsqrt=jax.lax.rsqrt,
         where=jnp.where,
@@ -200,6 +203,7 @@ def _jax() -> Native:
         tanh=jnp.tanh,
         sigmoid=jax.nn.sigmoid,
         relu=jax.nn.relu,
+        softplus=jax.nn.softplus,
         gelu=lambda x: jax.nn.gelu(x, approximate=False),
         softmax=jax.nn.softmax,
         layer_norm=layer_norm,
@@ -253,6 +257,7 @@ def _torch() -> Native:
         maximum=lambda x, y: (
             torch.maximum(x, y) if torch.is_tensor(y) else torch.clamp_min(x, y)
         ),
+        largest=lambda x: x.detach().amax(-1, keepdim=True),
         abs=torch.abs,
         rsqrt=torch.rsqrt,
         where=torch.where,
@@ -260,6 +265,7 @@ def _torch() -> Native:
         tanh=torch.tanh,
         sigmoid=torch.sigmoid,
         relu=torch.relu,
+        softplus=functional.softplus,
         gelu=functional.gelu,
         softmax=lambda x: torch.softmax(x, -1),
         layer_norm=lambda x, gamma, beta: functional.layer_norm(

@@ -313,6 +313,21 @@ def stacked(w, x, there, logits=False):
     return softmax(scores + w["bias"])
 
 
+def evidential(w, x, there):
+    """Dempster's reduced rule on beliefs, two opinions at a time, as in the paper."""
+    belief, doubt = np.zeros_like(x[0], "float64"), np.ones((len(there), 1))
+    for m, one in enumerate(x):
+        evidence = np.log1p(np.exp(one.astype("float64"))) * there[:, [m]]
+        mass = U + evidence.sum(-1, keepdims=True)
+        b, u = evidence / mass, U / mass
+        pairs = np.einsum("bi,bj->bij", belief, b)
+        conflict = pairs.sum((1, 2)) - np.einsum("bii->b", pairs)
+        left = 1 - conflict[:, None]
+        belief = (belief * b + belief * u + b * doubt) / left
+        doubt = doubt * u / left
+    return (belief * U / doubt + 1) * doubt / U
+
+
 # --- the cases ---------------------------------------------------------------------
 
 
@@ -542,4 +557,6 @@ for logits in (False, True):
         per_modality(THREE, kernel=lambda d: (d, U)) | {"bias": (U,)},
         probabilities=not logits,
     )
-LATE = ("decision", "stacking")  # how the names of decision-level ones start
+CASES["evidential"] = Case(f.EvidentialFusion, SAME, evidential)
+# How the names of decision-level ones start.
+LATE = ("decision", "stacking", "evidential")

@@ -13,7 +13,7 @@ from mmlearn import fusion as f
 
 # --- order of the modalities -------------------------------------------------------
 
-SYMMETRIC = ["sum", "mean", "max", "product", "deep set shared"] + [
+SYMMETRIC = ["sum", "mean", "max", "product", "deep set shared", "evidential"] + [
     f"decision {rule}{end}"
     for rule in ("mean", "mean_logits", "max", "vote", "product")
     for end in ("", " of logits")
@@ -280,6 +280,55 @@ def test_learned_shares_start_equal():
     assert_close(
         f.DecisionFusion("weighted")(x), f.DecisionFusion("mean")(x), atol=1e-6
     )
+
+
+def opinion(*scores, presence=None):
+    """Probabilities and uncertainty of the evidence, as arrays."""
+    x = [np.array(one, "float32") for one in scores]
+    p, doubt = f.EvidentialFusion()(x, presence=presence, return_uncertainty=True)
+    return to_numpy(p), to_numpy(doubt)
+
+
+def test_evidence_adds_up():
+    weak, strong, none = [[1.0, 0.0, 0.0]], [[6.0, 0.0, 0.0]], [[-40.0] * 3]
+    agreed, doubt = opinion(weak, strong)
+    for one in (weak, strong):
+        alone, alone_doubt = opinion(one, none)
+        assert agreed[0, 0] > alone[0, 0] and doubt[0] < alone_doubt[0]
+        # Who has no evidence changes nothing, and is as good as absent.
+        hidden = opinion(one, strong, presence=np.array([[1, 0]]))
+        assert_close(hidden[0], alone, atol=1e-6)
+        assert_close(hidden[1], alone_doubt, atol=1e-6)
+
+
+def test_contradiction_leaves_a_draw_and_silence_full_doubt():
+    p, _ = opinion([[8.0, -8.0, -8.0]], [[-8.0, 8.0, -8.0]])
+    assert_close(p[0, 0], p[0, 1], atol=1e-6)
+    assert p[0, 2] < 0.1
+    p, doubt = opinion([[9.0] * 3], [[9.0] * 3], presence=np.array([[0, 0]]))
+    assert_close(p, 1 / 3, atol=1e-6)
+    assert doubt.shape == (1,) and doubt[0] == 1
+
+
+def test_uncertainty_is_the_dirichlets():
+    """u = K / S for one opinion, where S is the sum of its parameters."""
+    scores = CASES["evidential"].inputs()[0]
+    p, doubt = opinion(scores, np.full_like(scores, -40))
+    alpha = np.log1p(np.exp(scores)) + 1
+    assert_close(doubt, U / alpha.sum(-1), atol=1e-6)
+    assert_close(p, alpha / alpha.sum(-1, keepdims=True), atol=1e-6)
+
+
+def test_any_amount_of_evidence_stays_finite():
+    x = [
+        np.array([[1e30, 0, -1e30]], "float32"),
+        np.array([[1e30, 1e30, 0]], "float32"),
+    ]
+    p, doubt = opinion(*x)
+    assert_close(p, [[1, 0, 0]], atol=1e-6)
+    assert 0 <= doubt[0] < 1e-6
+    _, inputs = gradients(f.EvidentialFusion(), x)
+    assert all(np.isfinite(gradient).all() for gradient in inputs)
 
 
 def test_a_tied_gate_with_one_absent_is_open():

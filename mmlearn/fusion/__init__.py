@@ -10,7 +10,11 @@ from mmlearn.fusion.attention import (
     SelfAttentionFusion,
 )
 from mmlearn.fusion.bilinear import BilinearFusion
-from mmlearn.fusion.decision import DecisionFusion, StackingFusion
+from mmlearn.fusion.decision import (
+    DecisionFusion,
+    EvidentialFusion,
+    StackingFusion,
+)
 from mmlearn.fusion.gated import FiLMFusion, GatedFusion
 from mmlearn.fusion.joint import (
     ConcatFusion,
@@ -35,6 +39,7 @@ __all__ = [
     "CrossModalAttention",
     "DecisionFusion",
     "DeepSetFusion",
+    "EvidentialFusion",
     "FiLMFusion",
     "GatedFusion",
     "LowRankFusion",
