@@ -14,7 +14,9 @@ NEUTRAL := $(wildcard $(addprefix tests/test_,text.py datasets.py interactions.p
 	encoders.py fusion*.py presence.py pretrained.py models.py bundle.py labels.py \
 	evaluate.py compare.py baselines.py store.py stress.py cost.py explain.py \
 	attributions.py benchmarks.py)) tests/exercises/test_graders.py
-ON_OTHER := $(OTHER)/bin/python -m pytest -n auto -o addopts="-q -p no:nbval" $(NEUTRAL)
+SLOWEST := --durations=15 --durations-min=10
+ON_OTHER := $(OTHER)/bin/python -m pytest -n auto $(SLOWEST) \
+	-o addopts="-q -p no:nbval" $(NEUTRAL)
 # JAX compiles each small operation: without optimizing, and once for all test workers.
 JAX_QUICKLY := JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
 	JAX_COMPILATION_CACHE_DIR=$(OTHER)/compiled \
@@ -45,8 +47,9 @@ test: $(VENV)/.ready $(OTHER)/.ready
 	$(BIN)/ruff format --check .
 	KERAS_BACKEND=jax $(JAX_QUICKLY) $(ON_OTHER)
 	KERAS_BACKEND=torch $(ON_OTHER)
-	$(BIN)/python -m pytest -n auto tests --ignore tests/test_notebooks.py
-	$(BIN)/python -m pytest -n 2 --dist loadfile notebooks tests/test_notebooks.py
+	$(BIN)/python -m pytest -n auto $(SLOWEST) tests --ignore tests/test_notebooks.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(SLOWEST) \
+		notebooks tests/test_notebooks.py
 
 # `.ready` is written last: an interrupted install is not taken for a finished one.
 $(VENV)/.ready: $(LOCK) requirements/no-deps.txt pyproject.toml
