@@ -109,6 +109,41 @@ def test_a_key_does_not_depend_on_how_keras_counts_names():
     assert key(one) != key(other)
 
 
+def wired(activation="relu", crossed=False, name="picture", rate=0.1):
+    """Two branches whose weights have equal shapes and values."""
+    inputs = [keras.Input((3,), name=name), keras.Input((3,), name="note")]
+    branches = [keras.layers.Dense(3, activation, "zeros")(x) for x in inputs]
+    left, right = branches[::-1] if crossed else branches
+    h = keras.layers.Dropout(rate)(keras.layers.Subtract()([left, right]))
+    return keras.Model(inputs, h)
+
+
+@pytest.mark.parametrize(
+    "other", [{"activation": "tanh"}, {"crossed": True}, {"name": "x"}, {"rate": 0.2}]
+)
+def test_a_key_changes_with_what_layers_do_and_how_they_are_joined(other):
+    assert key(wired()) == key(wired())
+    assert key(wired(**other)) != key(wired())
+
+
+def test_a_model_without_a_config_has_a_key():
+    class Own(keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.dense = keras.layers.Dense(units)
+
+        def call(self, x):
+            return self.dense(x)
+
+    def made(units):
+        model = Own(units)
+        model.build((None, 2))
+        model.dense.set_weights([np.ones((2, units)), np.ones(units)])
+        return model
+
+    assert key(made(2)) == key(made(2)) != key(made(3))
+
+
 def test_functions_that_call_each_other_have_a_key():
     source = "def odd(n):\n    return n and build(n - {})\n"
     source += "def build(n):\n    return odd(n)"

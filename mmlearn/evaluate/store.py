@@ -133,9 +133,7 @@ def _pieces(thing: Any, seen: set[int]) -> Iterator[bytes]:
         if getattr(thing, "__file__", None) and not _is_installed(thing):
             yield Path(thing.__file__).read_bytes()
     elif isinstance(thing, keras.Model):
-        # Not its name: Keras counts the nameless ones, in each process anew.
-        kinds = [type(layer) for layer in thing.layers]
-        yield from _pieces([type(thing), kinds, thing.get_weights()], seen)
+        yield from _pieces([type(thing), _plan(thing), thing.get_weights()], seen)
     else:
         yield from _object(thing, seen)
 
@@ -177,6 +175,27 @@ def _class(cls: type, seen: set[int]) -> Iterator[bytes]:
         if not name.startswith("__") or isinstance(value, types.FunctionType):
             yield name.encode()
             yield from _pieces(value, seen)
+
+
+def _plan(model: keras.Model) -> Any:
+    """Return what the layers are and how they are joined."""
+    layers = list(model._flatten_layers())
+    # Keras counts the nameless ones on and on; here, a number says the place.
+    stems = [layer.name.rstrip("_0123456789") for layer in layers]
+    places = [f"{stem} {place}" for place, stem in enumerate(stems)]
+    names = dict(zip((layer.name for layer in layers), places, strict=True))
+
+    def renamed(value):
+        if isinstance(value, Mapping):
+            return {name: renamed(entry) for name, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [renamed(entry) for entry in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    try:
+        return renamed(model.get_config())
+    except (NotImplementedError, TypeError, ValueError):  # no plan, or not to be told
+        return [type(layer) for layer in layers]
 
 
 def _object(thing: Any, seen: set[int]) -> Iterator[bytes]:
