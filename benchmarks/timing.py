@@ -71,6 +71,7 @@ def compare(
     second: Callable[[], object],
     rounds: int = 15,
     at_least: float = 0.02,
+    warm_up: int = 3,
 ) -> Comparison:
     """Time two functions in turn: in each round both, in random order.
 
@@ -82,14 +83,15 @@ def compare(
         second: What it is compared with.
         rounds: Number of rounds; 7 or more.
         at_least: Seconds that each spends in a round.
+        warm_up: Calls before the clock counts, and as many to see how long one takes.
 
     Returns:
         Seconds per call, for each round.
     """
     pair = (first, second)
     for function in pair:  # compile, and fill the caches
-        _seconds(function, 3)
-    once = min(_seconds(function, 3) / 3 for function in pair)
+        _seconds(function, warm_up)
+    once = min(_seconds(function, warm_up) / warm_up for function in pair)
     calls = max(1, int(np.ceil(at_least / once)))
     order, times = [0, 1], np.empty((2, rounds))
     shuffle = random.Random(0).shuffle
