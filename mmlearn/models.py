@@ -35,6 +35,9 @@ class MultimodalModel(keras.Model):
         if isinstance(validation, list | tuple):
             # Keras would notice after the first epoch only.
             _check_arrays(self, validation[0])
+        if self.compiled and not self.optimizer.built:
+            # Variables made while TensorFlow traces a step make it trace it twice.
+            self.optimizer.build(self.trainable_variables)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):

@@ -219,3 +219,32 @@ def test_it_learns_what_needs_both_modalities():
     # Without one of them it can only guess.
     blind = model.evaluate({**x, "a": np.zeros((128, 1), "float32")}, y, verbose=0)[1]
     assert blind < 0.7
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it alone traces")
+def test_a_training_step_is_traced_once():
+    traces = []
+
+    class Counted(MultimodalModel):
+        def train_step(self, data):
+            traces.append(len(traces))
+            return super().train_step(data)
+
+    x = keras.Input((3,), name="first")
+    model = Counted([x], layers.Dense(2, activation="softmax")(x))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    inputs, labels = {"first": np.ones((20, 3), "float32")}, np.arange(20) % 2
+    for _ in range(2):
+        model.fit(inputs, labels, batch_size=10, epochs=2, verbose=0)
+    assert len(traces) == 1
+
+
+def test_what_is_frozen_before_the_first_fit_stays():
+    model = made()
+    model.get_layer("image_cnn").trainable = False
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    kept = model.get_layer("image_cnn").get_weights()
+    model.fit(X, Y, verbose=0)
+    found = model.get_layer("image_cnn").get_weights()
+    for one, other in zip(kept, found, strict=True):
+        assert_equal(one, other)
