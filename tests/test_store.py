@@ -112,7 +112,8 @@ def test_a_key_does_not_depend_on_how_keras_counts_names():
 def wired(activation="relu", crossed=False, name="picture", rate=0.1):
     """Two branches whose weights have equal shapes and values."""
     inputs = [keras.Input((3,), name=name), keras.Input((3,), name="note")]
-    branches = [keras.layers.Dense(3, activation, "zeros")(x) for x in inputs]
+    dense = partial(keras.layers.Dense, 3, activation, kernel_initializer="ones")
+    branches = [dense()(x) for x in inputs]
     left, right = branches[::-1] if crossed else branches
     h = keras.layers.Dropout(rate)(keras.layers.Subtract()([left, right]))
     return keras.Model(inputs, h)
@@ -137,7 +138,7 @@ def test_a_model_without_a_config_has_a_key():
 
     def made(units):
         model = Own(units)
-        model.build((None, 2))
+        model(np.ones((1, 2), "float32"))
         model.dense.set_weights([np.ones((2, units)), np.ones(units)])
         return model
 
