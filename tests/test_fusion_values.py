@@ -327,7 +327,9 @@ def test_any_amount_of_evidence_stays_finite():
     p, doubt = opinion(*x)
     assert_close(p, [[1, 0, 0]], atol=1e-6)
     assert 0 <= doubt[0] < 1e-6
-    _, inputs = gradients(f.EvidentialFusion(), x)
+    layer = f.EvidentialFusion()
+    layer.build([(None, 3)] * 2)
+    _, inputs = gradients(layer, x)
     assert all(np.isfinite(gradient).all() for gradient in inputs)
 
 
