@@ -315,17 +315,18 @@ def stacked(w, x, there, logits=False):
 
 def evidential(w, x, there):
     """Dempster's reduced rule on beliefs, two opinions at a time, as in the paper."""
+    classes = x[0].shape[-1]
     belief, doubt = np.zeros_like(x[0], "float64"), np.ones((len(there), 1))
     for m, one in enumerate(x):
         evidence = np.log1p(np.exp(one.astype("float64"))) * there[:, [m]]
-        mass = U + evidence.sum(-1, keepdims=True)
-        b, u = evidence / mass, U / mass
+        mass = classes + evidence.sum(-1, keepdims=True)
+        b, u = evidence / mass, classes / mass
         pairs = np.einsum("bi,bj->bij", belief, b)
         conflict = pairs.sum((1, 2)) - np.einsum("bii->b", pairs)
         left = 1 - conflict[:, None]
         belief = (belief * b + belief * u + b * doubt) / left
         doubt = doubt * u / left
-    return (belief * U / doubt + 1) * doubt / U
+    return (belief * classes / doubt + 1) * doubt / classes
 
 
 # --- the cases ---------------------------------------------------------------------

@@ -302,9 +302,12 @@ def test_evidence_adds_up():
 
 
 def test_contradiction_leaves_a_draw_and_silence_full_doubt():
-    p, _ = opinion([[8.0, -8.0, -8.0]], [[-8.0, 8.0, -8.0]])
+    left, right = [[8.0, -8.0, -8.0]], [[-8.0, 8.0, -8.0]]
+    p, doubt = opinion(left, right)
     assert_close(p[0, 0], p[0, 1], atol=1e-6)
     assert p[0, 2] < 0.1
+    # Undecided, but not for want of evidence.
+    assert doubt[0] < opinion(left, [[-40.0] * 3])[1][0]
     p, doubt = opinion([[9.0] * 3], [[9.0] * 3], presence=np.array([[0, 0]]))
     assert_close(p, 1 / 3, atol=1e-6)
     assert doubt.shape == (1,) and doubt[0] == 1
