@@ -136,9 +136,10 @@ def _stop_tuning_pipelines() -> None:
     """
     try:
         from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
-    except ImportError:
+
+        tuned = ArrayDataAdapter.get_tf_dataset
+    except (ImportError, AttributeError):
         return  # Not part of Keras's interface: slower then, nothing else.
-    tuned = ArrayDataAdapter.get_tf_dataset
     if hasattr(tuned, "__wrapped__"):
         return
 

@@ -97,6 +97,12 @@ def test_contributions_list_every_modality_of_every_measure():
     assert "ablation: image 30, text -10" in alt
 
 
+def test_a_loss_that_rounds_to_nothing_has_no_sign():
+    one = Contributions("ablation", {"image": (-0.001, -0.002, 0.0)}, "")
+    alt = alt_of(lambda: plots.contributions({"ablation": one}, "Who did it?"))
+    assert "image 0" in alt and "-0" not in alt
+
+
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 def test_embeddings_tell_how_well_the_classes_part(method):
     apart = 50 * np.eye(3)[LABELS] + rng.normal(size=(300, 3))

@@ -145,5 +145,5 @@ def words(
     for text, values, title in zip(texts, attributions, titles, strict=True):
         if len(text):
             best = int(np.argmax(np.asarray(values)[: len(text)]))
-            told.append(f"{title}: '{text[best]}' {100 * values[best]:+.0f}")
+            told.append(f"{title}: '{text[best]}' {100 * values[best]:+z.0f}")
     show(figure, f"{label}, word by word. Strongest: {'; '.join(told)}.")

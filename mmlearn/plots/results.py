@@ -105,7 +105,7 @@ def heat(
                 dark = value > (low + high) / 2
                 colour = "white" if dark else "black"
                 axis.text(
-                    column, row, f"{value:.0f}", ha="center", va="center", color=colour
+                    column, row, f"{value:z.0f}", ha="center", va="center", color=colour
                 )
         axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
         axis.set_yticks(range(len(rows)), rows)
@@ -119,8 +119,8 @@ def heat(
     for name, column in zip(columns, values.T, strict=True):
         lowest, highest = np.nanargmin(column), np.nanargmax(column)
         extremes.append(
-            f"{name} from {column[lowest]:.0f} ({rows[lowest]}) to "
-            f"{column[highest]:.0f} ({rows[highest]})"
+            f"{name} from {column[lowest]:z.0f} ({rows[lowest]}) to "
+            f"{column[highest]:z.0f} ({rows[highest]})"
         )
     show(figure, f"{title}. {label}, {len(rows)} rows: {'; '.join(extremes)}.")
 
@@ -266,7 +266,7 @@ def contributions(found: Mapping[str, Contributions], title: str) -> None:
         )
         figure.tight_layout()
     told = "; ".join(
-        f"{name}: " + ", ".join(f"{m} {100 * one[m]:.0f}" for m in modalities)
+        f"{name}: " + ", ".join(f"{m} {100 * one[m]:z.0f}" for m in modalities)
         for name, one in found.items()
     )
     show(figure, f"{title}. Contributions in points, {told}.")
