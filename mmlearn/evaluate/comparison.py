@@ -272,6 +272,8 @@ def _trained(build, fit, data, seed, progress) -> tuple[dict, keras.Model]:
         fit(model, data, [_Epochs(progress)])
         seconds = time.perf_counter() - start
     progress.on_train_end()
+    # Predictions would be traced once more for each number of steps at a time.
+    model.steps_per_execution = 1
     result = {
         split: model.predict(inputs_of(model, data[split]), batch_size=256, verbose=0)
         for split in ("val", "test")
