@@ -1,6 +1,7 @@
 """Tests of `compare`: its baselines, its cache, its choices, and what it refuses."""
 
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -299,6 +300,24 @@ def test_a_compiled_model_is_trained_as_it_says(data):
     keras.utils.set_random_seed(5)
     untrained = still().predict(inputs_of(still(), data.test), verbose=0)
     assert_close(found.predictions["still"][0], untrained, atol=1e-6)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="Keras takes one step at a time there"
+)
+def test_several_steps_at_a_time_give_the_same_predictions(data):
+    def fit(model, data, callbacks, steps):
+        loss = "sparse_categorical_crossentropy"
+        model.compile("adam", loss, steps_per_execution=steps)
+        split = inputs_of(model, data.train), data.train.labels
+        model.fit(*split, 32, epochs=2, verbose=0, callbacks=callbacks)
+
+    found = [
+        compare({"weighted": weighted}, data, seeds=[0], fit=partial(fit, steps=steps))
+        for steps in (1, 4)
+    ]
+    for name, predictions in found[0].predictions.items():
+        assert_close(found[1].predictions[name], predictions, atol=1e-6)
 
 
 @pytest.mark.parametrize("balance", [False, True])
