@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	2>/dev/null && echo $$p && break; done)
 # Tests of what runs on every backend.
 NEUTRAL := $(wildcard $(addprefix tests/test_,text.py datasets.py interactions.py layers.py \
-	encoders.py fusion*.py presence.py pretrained.py models.py bundle.py labels.py \
+	encoders.py fusion*.py presence.py pretrained.py models.py saving.py labels.py \
 	evaluate.py compare.py baselines.py store.py stress.py cost.py explain.py \
 	attributions.py benchmarks.py)) tests/exercises/test_graders.py
 SLOWEST := --durations=15 --durations-min=10

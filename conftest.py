@@ -12,7 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mmlearn import runtime, sources
+from mmlearn import runtime
+from mmlearn.datasets import sources
 
 # Learner versions raise until they are done; tests/exercises executes the solutions.
 collect_ignore_glob = ["notebooks/exercises/*"]

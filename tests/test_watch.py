@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmlearn import sources
+from mmlearn.datasets import sources
 from mmlearn.datasets import watch_imu
-from mmlearn.datasets.watch import EXERCISES, PEOPLE
-from mmlearn.unpickle import UnpickleError, read_object_array
+from mmlearn.datasets.real.watch import EXERCISES, PEOPLE
+from mmlearn.datasets.sources.unpickle import UnpickleError, read_object_array
 
 SPLITS = ("train", "val", "test")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmlearn import sources
+from mmlearn.datasets import sources
 from mmlearn.datasets.splits import grouped_split, stratified
 
 __all__ = ["SPLITS", "MultimodalDataset", "Split", "grouped_split", "stratified"]

@@ -9,7 +9,7 @@ from keras import ops
 from scipy import stats
 
 from mmlearn import evaluate, fusion, text
-from mmlearn.exercises import cifar10_captions as graders
+from mmlearn_course.graders import cifar10_captions as graders
 
 
 def says(label, half, noise):

@@ -5,7 +5,7 @@ import numpy as np
 from exercise_cases import Cases
 from keras import layers, ops
 
-from mmlearn.exercises import encoders
+from mmlearn_course.graders import encoders
 
 # --- 1: pictures (N, H, W, 3), turned by 90 degrees
 

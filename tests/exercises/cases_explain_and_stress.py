@@ -7,7 +7,7 @@ import numpy as np
 from exercise_cases import Cases
 from scipy.special import softmax
 
-from mmlearn.exercises import explain_and_stress as graders
+from mmlearn_course.graders import explain_and_stress as graders
 
 # --- 1: what a wrong modality costs
 

@@ -6,7 +6,7 @@ from exercise_cases import Cases
 from keras import layers, ops
 from scipy.special import expit, softmax
 
-from mmlearn.exercises import fusion_zoo
+from mmlearn_course.graders import fusion_zoo
 
 # --- 1: the gated multimodal unit
 

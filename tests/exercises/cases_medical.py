@@ -4,7 +4,7 @@ import numpy as np
 from exercise_cases import Cases
 from scipy.special import expit, logit
 
-from mmlearn.exercises import medical
+from mmlearn_course.graders import medical
 
 # --- 1: sensitivity and specificity
 

@@ -5,7 +5,7 @@ from math import ceil, floor, inf
 import numpy as np
 from exercise_cases import Cases
 
-from mmlearn.exercises import sensor_fusion
+from mmlearn_course.graders import sensor_fusion
 
 # --- 1: the threshold of split conformal prediction
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mmlearn.__main__ import main
-from mmlearn.classroom import course, exercises, notebooks
+from mmlearn_course.cli import main
+from mmlearn_course import course, exercises, notebooks
 
 ROOT = Path(__file__).parents[2]
 NAMES = [exercises.learner_path(path).stem for path in exercises.sources(ROOT)]

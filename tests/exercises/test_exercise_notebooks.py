@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mmlearn.__main__ import main
-from mmlearn.classroom import contract, exercises, kernel, notebooks
+from mmlearn_course.cli import main
+from mmlearn_course import contract, exercises, kernel, notebooks
 
 ROOT = Path(__file__).parents[2]
 SOURCES = exercises.sources(ROOT)

@@ -11,9 +11,9 @@ import keras
 import pytest
 
 from mmlearn import exercises
-from mmlearn.classroom import exercises as notebook_exercises
-from mmlearn.classroom import notebooks
-from mmlearn.exercises import Hint
+from mmlearn_course import exercises as notebook_exercises
+from mmlearn_course import notebooks
+from mmlearn_course.graders import Hint
 
 ROOT = Path(__file__).parents[2]
 # Seconds of computing, where learners run them; JAX compiles every operation first.
@@ -112,7 +112,7 @@ def test_every_grader_has_enough_cases():
         function
         for module in modules
         for title, function in inspect.getmembers(
-            importlib.import_module(f"mmlearn.exercises.{module}"), inspect.isfunction
+            importlib.import_module(f"mmlearn_course.graders.{module}"), inspect.isfunction
         )
         if title.startswith("grade_")
     }

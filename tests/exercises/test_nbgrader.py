@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlearn.classroom import course, exercises, notebooks
+from mmlearn_course import course, exercises, notebooks
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: see the test extra")
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from mmlearn import sources
+from mmlearn.datasets import sources
 from mmlearn.layers import MaskedMean
 
 _BERT = {
@@ -53,7 +53,7 @@ def minilm(
     Raises:
         ValueError: If `length` or `pooling` is out of range.
         ImportError: If `keras-hub` is missing.
-        mmlearn.sources.SourceError: If the weights cannot be had.
+        mmlearn.datasets.sources.SourceError: If the weights cannot be had.
     """
     if not 1 <= length <= _BERT["max_sequence_length"]:
         raise ValueError(f"{name}: length is {length}, expected 1 to 512 tokens")
@@ -87,7 +87,7 @@ class MiniLMTokenizer:
 
     Raises:
         ValueError: If `length` is out of range.
-        mmlearn.sources.SourceError: If the file cannot be had.
+        mmlearn.datasets.sources.SourceError: If the file cannot be had.
     """
 
     def __init__(self, length: int = 64, weights: str = "minilm"):

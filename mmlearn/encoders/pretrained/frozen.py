@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mmlearn import sources
+from mmlearn.datasets import sources
 
 
 def features(

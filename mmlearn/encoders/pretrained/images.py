@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from mmlearn import sources
-from mmlearn.unpickle import read_arrays
+from mmlearn.datasets import sources
+from mmlearn.datasets.sources.unpickle import read_arrays
 
 # What Keras offers: the builder, the module with the scaling (`None`: part of the
 # model), and the file of the weights in Keras's cache.
@@ -84,7 +84,7 @@ def image(
 
     Raises:
         ValueError: If an argument is not one of those above.
-        mmlearn.sources.SourceError: If the weights cannot be had.
+        mmlearn.datasets.sources.SourceError: If the weights cannot be had.
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(
@@ -125,7 +125,7 @@ def imagenet_classifier(
         `imagenet_names()`.
 
     Raises:
-        ValueError, mmlearn.sources.SourceError: See `image`.
+        ValueError, mmlearn.datasets.sources.SourceError: See `image`.
     """
     inputs, x = _pictures(shape, resolution, weights, name)
     x = layers.GlobalAveragePooling2D(name="pool")(_efficientnet_lite0(x))

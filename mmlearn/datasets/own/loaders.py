@@ -1,0 +1,337 @@
+"""Your own data: images with a CSV, or a CSV of sensors (see `docs/own_data.md`).
+
+Whatever is wrong with the files is said in one line, with the row as a spreadsheet
+numbers it: the line of column names is row 1.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmlearn.datasets.own import tables as table
+from mmlearn.datasets.base import SPLITS, MultimodalDataset, Split
+from mmlearn.datasets.splits import deal
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+def from_folder(
+    images_folder: str | Path,
+    csv: str | Path,
+    *,
+    size: int = 64,
+    channels: int = 3,
+    file: str = "file",
+    text: str | None = "text",
+    label: str | Sequence[str] = "label",
+    regression: bool = False,
+    split: str | None = "split",
+    group: str | None = "group",
+    shares: Sequence[float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+) -> MultimodalDataset:
+    """Load a folder of images and a CSV with a row for each: file name, text, label.
+
+    The modalities are `image`, uint8 (N, size, size, channels), and `text`, strings; an
+    empty text stays `""`, the value of "no text". A picture is fitted into the square
+    with a black border, so that nothing is cut or distorted. `index` is the row's
+    number in the CSV, from 0. Images without a row are left out, which is printed.
+
+    Args:
+        images_folder: The folder of the images; names in the CSV are relative to it.
+        csv: The file, UTF-8, comma-separated (tab-separated if it ends in `.tsv`).
+        size: Height and width of the pictures, pixels.
+        channels: 3 for colour, 1 for grey.
+        file: Column of the file names, each once.
+        text: Column of the texts; `None` if there are none.
+        label: Column of the classes; or several columns of zeros and ones, one for each
+            label that a sample may have.
+        regression: The column `label` is a number to predict.
+        split: Column with `train`, `val` or `test`, used if there is one; without it,
+            the samples are dealt out, the classes in proportion.
+        group: Column of what a sample belongs to, such as its patient, used if there is
+            one: a group is never in two splits. `None` ignores a column of that name.
+        shares: Shares of train, val and test where they are dealt out.
+        seed: Seeds the dealing.
+
+    Returns:
+        The data set; its `source` is `"own"`, its name that of the CSV.
+
+    Raises:
+        ValueError: If a file cannot be read, a row or a value is wrong, a file name
+            occurs twice, or a class is too rare to be in every split.
+        FileNotFoundError: If the folder, the CSV or an image is missing.
+    """
+    csv, folder = Path(csv), Path(images_folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: give the one with the images")
+    frame = table.read(csv)
+    if channels not in (1, 3) or size < 1:
+        raise ValueError(
+            f"size is {size}, channels {channels}: expected pixels from 1, and 1 or 3"
+        )
+    texts = [] if text is None else [text]
+    table.require(frame, [file, *texts, *table.listed(label)], csv)
+    table.once(frame, file, csv)
+    arrays = [
+        _picture(folder / name, row, csv, size, channels)
+        for row, name in frame[file].items()
+    ]
+    listed = {(folder / name).resolve() for name in frame[file]}
+    extra = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in PICTURES and path.resolve() not in listed
+    ]
+    if extra:
+        print(
+            f"{len(extra)} images in {folder.name} have no row in {csv.name} and are "
+            f"left out, such as {extra[0].name}"
+        )
+    inputs = {"image": np.stack(arrays)}
+    if text is not None:
+        if (frame[text].str.strip() == "").all():
+            raise ValueError(f"{csv}, column {text!r} is empty: give text=None instead")
+        inputs["text"] = np.array(frame[text].tolist(), dtype=object)
+    labels, names = _labels(frame, label, regression, csv)
+    return _dealt(csv, inputs, labels, names, frame, split, group, shares, seed)
+
+
+def from_csv(
+    csv: str | Path,
+    modalities: Mapping[str, str | Sequence[str]],
+    *,
+    sample: str = "id",
+    time: str | None = None,
+    label: str | Sequence[str] = "label",
+    regression: bool = False,
+    split: str | None = "split",
+    group: str | None = "group",
+    shares: Sequence[float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+) -> MultimodalDataset:
+    """Load a CSV of sensors in long form, or of a table with one row per sample.
+
+    With `time`, a row is one moment of one sample, and a modality is float32
+    (N, T, channels), in the order of the times; every sample has the same T. Without,
+    a row is a sample, and a modality is float32 (N, channels). Values are not scaled.
+    `index` numbers the samples in the order in which they first occur, from 0.
+
+    Args:
+        csv: The file, UTF-8, comma-separated (tab-separated if it ends in `.tsv`).
+        modalities: Name → its columns, all numbers.
+        sample: Column that tells samples apart; a table needs none.
+        time: Column of the times, numbers or dates; `None` for a table.
+        label, regression, split, group, shares, seed: As in `from_folder`; in long form
+            they must be the same in all rows of a sample.
+
+    Returns:
+        The data set; its `source` is `"own"`, its name that of the CSV.
+
+    Raises:
+        ValueError: If a column is missing, a value is not a finite number, rows of a
+            sample are missing, repeated or contradict each other, or a class is too
+            rare to be in every split.
+        FileNotFoundError: If there is no such file.
+
+    Example:
+        `from_csv("rig.csv", {"heat": ["t1", "t2"], "shake": "v1"}, time="second")`
+    """
+    csv = Path(csv)
+    frame = table.read(csv)
+    modalities = {name: table.listed(columns) for name, columns in modalities.items()}
+    inputs = [column for columns in modalities.values() for column in columns]
+    if not inputs or not all(modalities.values()):
+        raise ValueError('no input columns: give modalities={"name": ["column", ...]}')
+    if both := set(inputs) & set(table.listed(label)):
+        raise ValueError(
+            f"column {min(both)!r} is an input and the label, so that the answer would "
+            "be in the question: leave it out of the modalities"
+        )
+    keys = [] if time is None else [sample, time]
+    table.require(frame, [*keys, *inputs, *table.listed(label)], csv)
+    numbers = {name: table.numbers(frame, own, csv) for name, own in modalities.items()}
+    if time is None:
+        if sample in frame:
+            table.once(frame, sample, csv)
+    else:
+        order, firsts = table.steps(frame, sample, time, csv)
+        for column in [*table.listed(label), split, group]:
+            if column in frame:
+                table.constant(frame, sample, column, csv)
+        numbers = {name: array[order] for name, array in numbers.items()}
+        frame = frame.iloc[firsts]
+    labels, names = _labels(frame, label, regression, csv)
+    return _dealt(csv, numbers, labels, names, frame, split, group, shares, seed)
+
+
+def _picture(path: Path, row: int, csv: Path, size: int, channels: int) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    where = f"{csv}, row {row}: the image {path}"
+    if not path.is_file():
+        raise FileNotFoundError(f"{where} is missing: correct its name")
+    try:
+        with Image.open(path) as image:
+            deep = image.mode.startswith(("I", "F"))
+            mode = "L" if channels == 1 else "RGB"
+            picture = ImageOps.exif_transpose(image).convert(mode)
+    except Exception as error:  # decoders raise all kinds
+        raise ValueError(
+            f"{where} cannot be read ({type(error).__name__}): save it again as PNG or "
+            "JPEG, or remove its row"
+        ) from None
+    if deep:  # Pillow would cut 16 bits off at 255: a white picture
+        raise ValueError(
+            f"{where} has more than 8 bits a pixel: scale it to 0-255 and save it again"
+        )
+    fitted = ImageOps.pad(picture, (size, size))
+    return np.asarray(fitted, "uint8").reshape(size, size, channels)
+
+
+def _labels(
+    frame: "DataFrame", label: str | Sequence[str], regression: bool, csv: Path
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels and class names, as `MultimodalDataset` takes them."""
+    if regression:
+        if not isinstance(label, str):
+            raise ValueError(f"regression needs one label column, got {list(label)}")
+        return table.numbers(frame, [label], csv)[:, 0], ()
+    if not isinstance(label, str):
+        values = table.numbers(frame, list(label), csv)
+        if not np.isin(values, (0, 1)).all():
+            row, column = np.argwhere(~np.isin(values, (0, 1)))[0]
+            raise ValueError(
+                f"{csv}, row {frame.index[row]}, column {label[column]!r}: found "
+                f"{values[row, column]:g}, expected 0 or 1"
+            )
+        return values.astype("int64"), tuple(label)
+    values = frame[label].str.strip()
+    if (empty := values.str.lower().isin(["", "nan"])).any():
+        raise ValueError(
+            f"{csv}, row {empty.idxmax()}: the label is empty: fill it in, or remove "
+            "the row"
+        )
+    values = _tidied(values, label, csv)
+    names = sorted(set(values), key=_number_or_name)
+    if len(names) == 1:
+        raise ValueError(f"{csv}: every label is {names[0]!r}, expected two classes")
+    return np.array([names.index(value) for value in values]), tuple(names)
+
+
+def _tidied(values, label: str, csv: Path):
+    """Class names; whole numbers written as 1.0 become 1."""
+    import pandas
+
+    numbers = pandas.to_numeric(values, errors="coerce")
+    if numbers.isna().any():
+        return values
+    if (broken := numbers % 1 != 0).any():
+        raise ValueError(
+            f"{csv}, row {broken.idxmax()}: the label {values[broken.idxmax()]} is no "
+            f"class: give regression=True if {label!r} is a number to predict"
+        )
+    return numbers.astype("int64").astype(str)
+
+
+def _number_or_name(name: str) -> tuple:
+    try:
+        return 0, int(name), ""
+    except ValueError:
+        return 1, 0, name
+
+
+def _dealt(
+    csv: Path,
+    inputs: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    names: tuple[str, ...],
+    frame: "DataFrame",
+    split: str | None,
+    group: str | None,
+    shares: Sequence[float],
+    seed: int,
+) -> MultimodalDataset:
+    """The data set, split as the CSV says, or by class and by group."""
+    for column, usual in ((split, "split"), (group, "group")):
+        if column not in (None, usual):
+            table.require(frame, [column], csv)
+    groups = frame[group].str.strip().to_numpy(object) if group in frame else None
+    if groups is not None and (groups == "").any():
+        row = frame.index[(groups == "").argmax()]
+        raise ValueError(f"{csv}, row {row}: column {group!r} is empty")
+    if labels.ndim == 1 and names:
+        counts = np.bincount(labels)
+        if (rare := counts < 2).any():
+            row = frame.index[(labels == rare.argmax()).argmax()]
+            raise ValueError(
+                f"{csv}, row {row}: class {names[rare.argmax()]!r} has one sample, "
+                "expected several for each split: collect more, merge it with another "
+                "class, or give regression=True for a number to predict"
+            )
+    if given := split in frame:
+        parts = _given(frame, split, groups, csv)
+    else:
+        try:
+            parts = deal(labels, groups, shares, seed)
+        except ValueError as error:
+            named = re.sub(
+                r"class (\d+)", lambda m: f"class {names[int(m[1])]!r}", str(error)
+            )
+            raise ValueError(f"{csv}: {named}") from None
+    _every_class(labels, names, parts, given, csv)
+    whole = Split(inputs, labels, np.arange(len(labels)), groups)
+    return MultimodalDataset(
+        csv.stem,
+        "own",
+        names,
+        **{name: whole.take(rows) for name, rows in zip(SPLITS, parts, strict=True)},
+    )
+
+
+def _given(frame: "DataFrame", split: str, groups, csv: Path) -> list[np.ndarray]:
+    values = frame[split].str.strip().str.lower()
+    if (wrong := ~values.isin(SPLITS)).any():
+        row = wrong.idxmax()
+        raise ValueError(
+            f"{csv}, row {row}: column {split!r} holds {frame[split][row]!r}, expected "
+            "train, val or test; split=None deals the samples out instead"
+        )
+    if absent := [name for name in SPLITS if name not in set(values)]:
+        raise ValueError(
+            f"{csv}: no row of column {split!r} says {absent[0]!r}: all three are "
+            "needed; split=None deals the samples out instead"
+        )
+    if groups is not None:
+        places = values.groupby(groups).nunique()
+        if (torn := places > 1).any():
+            raise ValueError(
+                f"{csv}: group {torn.idxmax()!r} is in several splits, which would "
+                "flatter the test: keep its rows together"
+            )
+    return [np.flatnonzero(values == name) for name in SPLITS]
+
+
+def _every_class(labels, names, parts, given: bool, csv: Path) -> None:
+    """Refuse a split without some class or label: scores would not be defined."""
+    for name, rows in zip(SPLITS, parts, strict=True):
+        if given and name == "val":
+            continue
+        for number, title in enumerate(names):
+            few = (
+                not (labels[rows] == number).any()
+                if labels.ndim == 1
+                else np.ptp(labels[rows, number]) == 0
+            )
+            if few:
+                what = "no sample" if labels.ndim == 1 else "one value only"
+                how = "move some there" if given else "collect more, or change the seed"
+                raise ValueError(
+                    f"{csv}: {title!r} has {what} in split {name!r}: {how}"
+                )

@@ -1,0 +1,1 @@
+"""Recorded from the world: pictures, notes, sensors."""

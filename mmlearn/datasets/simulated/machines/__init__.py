@@ -1,0 +1,1 @@
+"""Rotating machines: vibration, temperature and speed as their bearings wear."""

@@ -1,0 +1,350 @@
+"""A trained model with all that it needs to answer: save it, load it elsewhere, ask it.
+
+A saved model is one zip file: `model.keras`, `card.md` (the data card) and
+`bundle.json` (class names, preprocessing, versions, checksums). The checksums find damage, not
+malice: load only what you trust.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+import mmlearn
+
+# Importing `models` and `encoders` registers the classes that a saved model names.
+from mmlearn import encoders, models, text  # noqa: F401
+
+FORMAT = 1  # version of the files' layout
+
+_TOKENIZERS = {
+    "WordTokenizer": text.WordTokenizer,
+    "MiniLMTokenizer": encoders.pretrained.MiniLMTokenizer,
+}
+_MODEL, _CARD, _ABOUT = "model.keras", "card.md", "bundle.json"
+# Where a fresh process can find a layer's class.
+_KNOWN = {"keras", "keras_hub", mmlearn.__name__}
+
+
+class Answer(NamedTuple):
+    """What a model says of one sample: its class, and every class's probability."""
+
+    class_name: str
+    probabilities: dict[str, float]
+
+    def __str__(self) -> str:
+        ranked = sorted(self.probabilities.items(), key=lambda pair: -pair[1])
+        return ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A trained model with its preprocessing. Make one with `load`.
+
+    Attributes:
+        model: Takes a dict of arrays, gives class probabilities.
+        preprocess: Modality of text → its tokenizer.
+        class_names: In the order of the model's outputs.
+        card: The data card: what the model was trained on, and its limits.
+    """
+
+    model: keras.Model
+    preprocess: Mapping[str, Any]
+    class_names: tuple[str, ...]
+    card: str
+
+    def classify(self, **given: str | Path) -> Answer:
+        """Classify one sample from files.
+
+        A picture is turned upright as its camera says, made grey or coloured, cropped
+        to its middle and resized as the model takes it. 16-bit grey values are divided
+        by 257. A text longer than the tokenizer's length is cut.
+
+        Args:
+            **given: Modality → for a picture, its file; for a text, the text itself, or
+                its file: a `Path`, or a name that ends in `.txt`. With a model that has
+                a `presence` input, any but one may be left out.
+
+        Returns:
+            The most likely class, and the probability of each.
+
+        Raises:
+            TypeError: If a modality is given as neither a string nor a path.
+            FileNotFoundError: If a file does not exist.
+            ValueError: If a modality is missing or unknown, a picture unreadable or
+                blank, a text empty, not UTF-8 or without any word that is known, or the
+                model's outputs are no probabilities.
+
+        Example:
+            `load("chest.zip").classify(image="x.png", text="note.txt")`
+        """
+        names = list(_shapes(self.model))
+        may_lack = len(names) < len(self.model.inputs)
+        if unknown := [name for name in given if name not in names]:
+            raise ValueError(
+                f"modality {unknown[0]!r} is unknown to this model: give "
+                f"{', '.join(names)}"
+            )
+        absent = [name for name in names if name not in given]
+        if absent and not (may_lack and given):
+            raise ValueError(
+                f"modality {absent[0]!r} is missing: this model needs "
+                f"{'one or more' if may_lack else 'all'} of {', '.join(names)}"
+            )
+        inputs = {name: self._row(name, given) for name in names}
+        if may_lack:
+            here = [name in given for name in names]
+            inputs["presence"] = np.array([here], "float32")
+        (shares,) = self.model.predict(inputs, verbose=0).astype(float)
+        # NaN fails this test, too.
+        if not (shares.min() >= 0 and abs(shares.sum() - 1) < 0.01):
+            raise ValueError(
+                f"the model answers {shares.tolist()}, expected probabilities: end it "
+                "in a softmax, and see whether training diverged"
+            )
+        said = dict(zip(self.class_names, shares.tolist(), strict=True))
+        return Answer(max(said, key=said.get), said)
+
+    def _row(self, name: str, given: Mapping) -> np.ndarray:
+        """One modality as the model takes it, (1, ...); zeros where it is absent."""
+        shape = _shapes(self.model)[name]
+        if name not in given:
+            # A picture of any size: one pixel will not do for every network.
+            return np.zeros((1, *(224 if n is None else n for n in shape)), "float32")
+        value = given[name]
+        if not isinstance(value, str | os.PathLike):
+            raise TypeError(
+                f"{name} is of type {type(value).__name__}, expected a file name or "
+                "a text; leave out what is absent"
+            )
+        if name in self.preprocess:
+            return _ids(name, value, self.preprocess[name])
+        return _picture(name, Path(value), shape)
+
+
+def save(
+    path: str | Path,
+    model: keras.Model,
+    preprocess: Mapping[str, Any],
+    card: str,
+    class_names: Sequence[str],
+) -> Path:
+    """Write a model with its preprocessing and data card to one new zip file.
+
+    The file is complete or not there at all: it is written under another name, loaded
+    again on trial, and moved into place.
+
+    Args:
+        path: The file to write.
+        model: A classifier of pictures (B, height, width, 1 or 3), texts as ids
+            (B, length), or both; a further input `presence` says what is there. Its
+            pixels are 0 to 255: scaling is a part of it.
+        preprocess: Modality of text → its tokenizer (`text.WordTokenizer` or
+            `encoders.pretrained.MiniLMTokenizer`).
+        card: The data card, such as `data.card`.
+        class_names: In the order of the model's outputs.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileExistsError: If there is such a file already.
+        ValueError: If model, preprocessing and class names do not fit each other, the
+            card is empty, or a layer's class cannot be found by another process.
+    """
+    path = Path(path)
+    _refuse_existing(path)
+    _check(model, preprocess, card, class_names)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
+        folder = Path(folder)
+        model.save(folder / _MODEL)
+        (folder / _CARD).write_text(card, encoding="utf-8")
+        about = {
+            "format": FORMAT,
+            "versions": {"mmlearn": mmlearn.__version__, "keras": keras.__version__},
+            "class_names": list(class_names),
+            "preprocess": {
+                name: {"kind": type(tokenizer).__name__, **tokenizer.get_config()}
+                for name, tokenizer in preprocess.items()
+            },
+            "sha256": {name: _digest(folder / name) for name in (_MODEL, _CARD)},
+        }
+        told = json.dumps(about, ensure_ascii=False, indent=1)
+        (folder / _ABOUT).write_text(told, encoding="utf-8")
+        partial = folder / "saved.zip"
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in (_ABOUT, _CARD, _MODEL):
+                archive.write(folder / name, name)
+        load(partial)
+        _refuse_existing(path)
+        os.replace(partial, path)
+    return path
+
+
+def load(path: str | Path) -> LoadedModel:
+    """Read a model that `save` wrote, on any backend; its checksums are verified.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The model, ready to `classify`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no saved model, is damaged, or was made by a newer mmlearn.
+
+    Example:
+        `load("chest.zip").classify(image="x.png", text="note.txt")`
+    """
+    path = _existing("saved model", Path(path))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for name in (_ABOUT, _CARD, _MODEL):
+                    archive.extract(name, folder)
+        except KeyError as error:
+            raise ValueError(f"{path} is no saved model: {error.args[0]}") from error
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as e:
+            raise ValueError(f"{path} is no saved model, or damaged: {e}") from e
+        folder = Path(folder)
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise ValueError(
+                f"{path} has format {about['format']}, this mmlearn reads {FORMAT}: "
+                "install the version that made it"
+            )
+        for name, expected in about["sha256"].items():
+            if _digest(folder / name) != expected:
+                raise ValueError(f"{path} is damaged: {name} is not what was saved")
+        tokenizers = {
+            name: _TOKENIZERS[config.pop("kind")](**config)
+            for name, config in about["preprocess"].items()
+        }
+        model = keras.saving.load_model(folder / _MODEL, compile=False)
+        card = (folder / _CARD).read_text(encoding="utf-8")
+    return LoadedModel(model, tokenizers, tuple(about["class_names"]), card)
+
+
+def _check(model, preprocess: Mapping, card: str, class_names: Sequence[str]) -> None:
+    """Refuse what could be saved, but not used."""
+    shapes, outputs = _shapes(model), model.output_shape[-1]
+    if len(set(class_names)) != len(class_names) or len(class_names) != outputs:
+        raise ValueError(
+            f"class_names are {list(class_names)}, expected {outputs} different names, "
+            "one for each output of the model"
+        )
+    if not card.strip():
+        raise ValueError("card is empty: give the data card, such as data.card")
+    if unknown := [name for name in preprocess if name not in shapes]:
+        raise ValueError(
+            f"preprocess has {unknown[0]!r}, which the model does not take: choose "
+            f"from {list(shapes)}"
+        )
+    for name, shape in shapes.items():
+        tokenizer = preprocess.get(name)
+        kind, length = type(tokenizer).__name__, getattr(tokenizer, "length", None)
+        if name in preprocess:
+            if kind not in _TOKENIZERS or shape != (length,):
+                raise ValueError(
+                    f"preprocess[{name!r}] is a {kind} of length {length}, expected "
+                    f"one of {', '.join(_TOKENIZERS)} that gives shape {shape}"
+                )
+        elif len(shape) != 3 or shape[-1] not in (1, 3):
+            raise ValueError(
+                f"modality {name!r} has shape {shape}: expected a picture (height, "
+                "width, 1 or 3), or a text with its tokenizer in preprocess"
+            )
+    for layer in model._flatten_layers():
+        own = type(layer).__module__.split(".")[0] not in _KNOWN
+        if own or isinstance(layer, keras.layers.Lambda):
+            raise ValueError(
+                f"layer {layer.name!r} ({type(layer).__name__}) is code that another "
+                "process would not have: use layers of keras and mmlearn"
+            )
+
+
+def _shapes(model: keras.Model) -> dict[str, tuple]:
+    """Each modality's shape, in the model's order; `presence` is none."""
+    return {
+        tensor.name: tuple(tensor.shape[1:])
+        for tensor in model.inputs
+        if tensor.name != "presence"
+    }
+
+
+def _ids(name: str, value: str | Path, tokenizer) -> np.ndarray:
+    """The ids of a text, shape (1, length)."""
+    if isinstance(value, os.PathLike) or value.endswith(".txt"):
+        file = _existing(name, Path(value))
+        try:
+            value = file.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{name}: {file} is not UTF-8: save it as UTF-8"
+            ) from error
+    ids = tokenizer([value])
+    if not ids.any():
+        raise ValueError(f"{name} is {value[:40]!r}: it holds no word")
+    if isinstance(tokenizer, text.WordTokenizer) and (ids < 2).all():
+        raise ValueError(
+            f"{name} is {value[:40]!r}: the model knows none of its words; is it in "
+            "another language?"
+        )
+    return ids
+
+
+def _picture(name: str, file: Path, shape: tuple) -> np.ndarray:
+    """A picture's pixels, float32 (1, height, width, channels), 0 to 255."""
+    from PIL import Image, ImageOps
+
+    _existing(name, file)
+    try:
+        with Image.open(file) as opened:
+            picture = ImageOps.exif_transpose(opened)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{name}: {file} cannot be read as a picture ({type(error).__name__}): "
+            "give a PNG or JPEG file"
+        ) from error
+    if picture.mode.startswith("I"):
+        # Pillow would cut 16-bit values at 255.
+        wide = np.asarray(picture, "float32").clip(0, 65535) / 257
+        picture = Image.fromarray(np.rint(wide).astype("uint8"))
+    picture = picture.convert("L" if shape[-1] == 1 else "RGB")
+    height, width = shape[:2]
+    if height and width:
+        picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
+    pixels = np.asarray(picture, "float32").reshape(1, *picture.size[::-1], shape[-1])
+    if pixels.min() == pixels.max():
+        raise ValueError(f"{name}: {file} is blank: every pixel is {pixels.min():.0f}")
+    return pixels
+
+
+def _existing(name: str, path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"{name}: there is no file {str(path)!r}")
+    return path
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise FileExistsError(
+            f"{path} exists already and is not overwritten: choose another name, or "
+            "remove it"
+        )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
