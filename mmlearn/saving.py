@@ -1,8 +1,8 @@
 """A trained model with all that it needs to answer: save it, load it elsewhere, ask it.
 
 A saved model is one zip file: `model.keras`, `card.md` (the data card) and
-`bundle.json` (class names, preprocessing, versions, checksums). The checksums find damage, not
-malice: load only what you trust.
+`bundle.json` (class names, preprocessing, versions, checksums). The checksums find
+damage, not malice: load only what you trust.
 """
 
 import hashlib

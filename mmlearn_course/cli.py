@@ -201,4 +201,3 @@ def _parser() -> argparse.ArgumentParser:
         "arguments", nargs="*", metavar="list | get NAME", help="default: list"
     )
     return parser
-

@@ -33,7 +33,7 @@ _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp
 def check(path: Path) -> list[Violation]:
     """Check a stored notebook against the contract.
 
-    An exercise notebook has rules of its own: see `exercises`.
+    An exercise notebook has rules of its own: see `learner_versions`.
 
     Args:
         path: The notebook's file.
@@ -54,7 +54,11 @@ def check(path: Path) -> list[Violation]:
     if invalid := _invalid(nb):
         return [*missing, Violation(None, "format", invalid)]
     subject = Subject(path, nb, list(enumerate(nb.cells, 1)))
-    rules = (_title, *learner_versions.RULES) if learner_versions.is_exercise(path, nb) else _RULES
+    rules = (
+        (_title, *learner_versions.RULES)
+        if learner_versions.is_exercise(path, nb)
+        else _RULES
+    )
     found = [violation for rule in (*rules, *FORM) for violation in rule(subject)]
     return sorted([*missing, *found], key=lambda v: v.cell or 0)
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmlearn.datasets import sources
 from mmlearn.datasets import (
     MultimodalDataset,
     chest_xray_notes,
     notes,
     notes_limit,
     notes_posterior,
+    sources,
 )
 from mmlearn.datasets.simulated.notes import FINDINGS, LANGUAGES, MENTION
 from mmlearn.text import WordTokenizer

@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmlearn.datasets import sources
-from mmlearn.datasets import covid_cxr, leaks
+from mmlearn.datasets import covid_cxr, leaks, sources
 from mmlearn.datasets.real.covid import CLASS_NAMES, MASK, mask, records
 
 SPLITS = ("train", "val", "test")

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmlearn import evaluate
-from mmlearn.datasets import sources
 from mmlearn.datasets import (
     MultimodalDataset,
     Split,
     cifar10,
     cifar10_captions,
+    sources,
     templates,
 )
 from mmlearn.datasets.base import stratified

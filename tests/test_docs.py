@@ -14,8 +14,8 @@ from packaging.specifiers import SpecifierSet
 
 from mmlearn import fusion
 from mmlearn.datasets import sources
-from mmlearn_course.cli import main
 from mmlearn_course import notebooks
+from mmlearn_course.cli import main
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("README*.md")])
@@ -151,7 +151,7 @@ def test_expressions_of_a_workflow_refer_to_what_there_is(path):
             assert key in keys, key
         for name in re.findall(r"hashFiles\(([^)]*)\)", text):
             for file in re.findall(r"'+([^',]+)'+", name):
-                assert (ROOT / file).exists(), file
+                assert list(ROOT.glob(file)), file
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

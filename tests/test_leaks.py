@@ -9,7 +9,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mmlearn.datasets import sources
 from mmlearn.datasets import (
     Leaks,
     MultimodalDataset,
@@ -19,6 +18,7 @@ from mmlearn.datasets import (
     grouped_split,
     interactions,
     leaks,
+    sources,
 )
 from mmlearn.datasets.leaks import MIN_SUPPORT, TELL_TALE
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from mmlearn.datasets import sources
-from mmlearn.datasets import occupancy
+from mmlearn.datasets import occupancy, sources
 from mmlearn.datasets.base import SPLITS
 
 pytestmark = pytest.mark.filterwarnings("error")

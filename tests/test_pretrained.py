@@ -24,12 +24,12 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 from mmlearn.datasets import sources
-from mmlearn.encoders import pretrained
-from mmlearn.encoders.pretrained import features
-from mmlearn.encoders.pretrained.images import ARCHITECTURES
 from mmlearn.datasets.sources import SourceError
 from mmlearn.datasets.sources.unpickle import UnpickleError, read_arrays
 from mmlearn.datasets.sources.wheels import Wheel
+from mmlearn.encoders import pretrained
+from mmlearn.encoders.pretrained import features
+from mmlearn.encoders.pretrained.images import ARCHITECTURES
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("float32")
 BERT = {

@@ -115,7 +115,8 @@ def test_relative_links_resolve():
 
 
 def test_every_data_set_has_its_card():
-    loaders = [path.read_text() for path in _tracked("mmlearn/datasets/*.py")]
+    tracked = _tracked("mmlearn/datasets/real/*", "mmlearn/datasets/simulated/*")
+    loaders = [path.read_text() for path in tracked]
     names = set(re.findall(r' name="(\w+)",', "".join(loaders)))
     assert names
     for name in names:

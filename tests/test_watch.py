@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmlearn.datasets import sources
-from mmlearn.datasets import watch_imu
+from mmlearn.datasets import sources, watch_imu
 from mmlearn.datasets.real.watch import EXERCISES, PEOPLE
 from mmlearn.datasets.sources.unpickle import UnpickleError, read_object_array
 

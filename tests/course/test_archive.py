@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmlearn_course.cli import main
 from mmlearn_course import archive
+from mmlearn_course.cli import main
 
 PROJECT = """
 [build-system]

@@ -11,8 +11,8 @@ import psutil
 import pytest
 from small_notebooks import code
 
-from mmlearn_course.cli import main
 from mmlearn_course import notebooks
+from mmlearn_course.cli import main
 
 ROOT = Path(__file__).parents[2]
 

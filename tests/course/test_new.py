@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
-from mmlearn_course.cli import main
 from mmlearn_course import contract, new, notebooks, runner
+from mmlearn_course.cli import main
 
 
 def test_a_fresh_notebook_keeps_the_contract_once_it_has_run(course, monkeypatch):

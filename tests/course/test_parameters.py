@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_notebooks import code
 
-from mmlearn_course.cli import main
 from mmlearn_course import notebooks, parameters, runner
+from mmlearn_course.cli import main
 
 ROOT = Path(__file__).parents[2]
 KNOBS = """seed = 0

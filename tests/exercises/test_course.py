@@ -9,11 +9,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from mmlearn_course import course, learner_versions, notebooks
 from mmlearn_course.cli import main
-from mmlearn_course import course, exercises, notebooks
 
 ROOT = Path(__file__).parents[2]
-NAMES = [exercises.learner_path(path).stem for path in exercises.sources(ROOT)]
+NAMES = [
+    learner_versions.learner_path(path).stem for path in learner_versions.sources(ROOT)
+]
 
 
 def test_a_course_has_settings_a_page_and_the_assignments(tmp_path, capsys):

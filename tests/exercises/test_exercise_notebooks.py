@@ -7,12 +7,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from mmlearn_course import contract, kernel, learner_versions, notebooks
 from mmlearn_course.cli import main
-from mmlearn_course import contract, exercises, kernel, notebooks
 
 ROOT = Path(__file__).parents[2]
-SOURCES = exercises.sources(ROOT)
-LEARNERS = [exercises.learner_path(path) for path in SOURCES]
+SOURCES = learner_versions.sources(ROOT)
+LEARNERS = [learner_versions.learner_path(path) for path in SOURCES]
 SOLUTION = "def f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION"
 STUBBED = "def f(x):\n    # YOUR CODE HERE\n    raise NotImplementedError()"
 
@@ -56,9 +56,9 @@ def save(nb, folder, name="01_small_solutions.ipynb"):
 def test_the_committed_learner_version_is_what_its_source_gives(path, tmp_path):
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes())
-    exercises.write([copy])
-    made = exercises.learner_path(copy).read_text(encoding="utf-8")
-    assert exercises.learner_path(path).read_text(encoding="utf-8") == made
+    learner_versions.write([copy])
+    made = learner_versions.learner_path(copy).read_text(encoding="utf-8")
+    assert learner_versions.learner_path(path).read_text(encoding="utf-8") == made
 
 
 def test_every_learner_version_has_a_source():
@@ -106,7 +106,7 @@ def test_a_stub_takes_the_place_of_a_solution():
     nb.cells[2].outputs = [nbformat.v4.new_output("stream", text="7")]
     nb.cells[2].execution_count = 3
     nb.cells.append(cell("Because.", kind="markdown", name="why", points=2))
-    made = exercises.learner(nb)
+    made = learner_versions.learner(nb)
     assert [c.source for c in made.cells[:4]] == [
         *("# Exercises", "import math", STUBBED, "assert f(1) == 1")
     ]
@@ -121,7 +121,10 @@ def test_what_surrounds_a_solution_stays():
     nb = clean()
     nb.cells[2].source = source
     stub = "# YOUR CODE HERE\nraise NotImplementedError()"
-    assert exercises.learner(nb).cells[2].source == f"a = 1\n{STUBBED}\nb = 2\n{stub}"
+    assert (
+        learner_versions.learner(nb).cells[2].source
+        == f"a = 1\n{STUBBED}\nb = 2\n{stub}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,18 +139,18 @@ def test_a_solution_that_does_not_end_is_an_error(source, message, tmp_path, cap
     nb = clean()
     nb.cells[2].source = source
     with pytest.raises(ValueError, match=f"cell 3: .*{message}"):
-        exercises.learner(nb)
+        learner_versions.learner(nb)
     path = save(nb, tmp_path)
     assert main(["exercises", str(path)]) == 2
     assert "01_small_solutions.ipynb: cell 3" in capsys.readouterr().err
-    assert not exercises.learner_path(path).exists()
+    assert not learner_versions.learner_path(path).exists()
 
 
 def test_a_solution_outside_of_an_answer_is_an_error():
     nb = clean()
     nb.cells[1].source = SOLUTION
     with pytest.raises(ValueError, match="cell 2: .*not marked"):
-        exercises.learner(nb)
+        learner_versions.learner(nb)
 
 
 def test_the_verb_writes_what_changed(tmp_path, capsys):
@@ -169,9 +172,9 @@ def test_the_verb_writes_what_changed(tmp_path, capsys):
 
 def test_clean_exercises_pass(tmp_path):
     path = save(clean(), tmp_path)
-    exercises.write([path])
+    learner_versions.write([path])
     assert contract.check(path) == []
-    assert contract.check(exercises.learner_path(path)) == []
+    assert contract.check(learner_versions.learner_path(path)) == []
 
 
 def _output(nb):
@@ -261,12 +264,12 @@ def test_a_solution_left_in_a_learner_version_is_found(tmp_path):
 
 def test_a_learner_version_that_differs_from_its_source_is_found(tmp_path):
     path = save(clean(), tmp_path)
-    exercises.write([path])
+    learner_versions.write([path])
     nb = clean()
     nb.cells = notebooks.load(path).cells
     nb.cells[0].source = "# Other exercises"
     notebooks.save(nb, path)
-    (found,) = contract.check(exercises.learner_path(path))
+    (found,) = contract.check(learner_versions.learner_path(path))
     assert found.rule == "solutions" and path.name in found.message
 
 
@@ -274,7 +277,7 @@ def test_check_without_arguments_covers_the_exercises(tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "notebooks" / "exercises"
     lecture = tmp_path / "notebooks" / "01_small.ipynb"
-    notebooks.save(exercises.learner(clean()), lecture)
-    exercises.write([save(clean(), folder)])
+    notebooks.save(learner_versions.learner(clean()), lecture)
+    learner_versions.write([save(clean(), folder)])
     assert main(["check"]) == 0
     assert "notebooks checked: 3" in capsys.readouterr().out

@@ -10,9 +10,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from mmlearn import exercises
-from mmlearn_course import exercises as notebook_exercises
-from mmlearn_course import notebooks
+from mmlearn_course import graders, learner_versions, notebooks
 from mmlearn_course.graders import Hint
 
 ROOT = Path(__file__).parents[2]
@@ -107,12 +105,13 @@ def test_what_is_no_answer_is_a_hint_not_a_traceback(grade, answer):
 
 
 def test_every_grader_has_enough_cases():
-    modules = [module.name for module in pkgutil.iter_modules(exercises.__path__)]
+    modules = [module.name for module in pkgutil.iter_modules(graders.__path__)]
     found = {
         function
         for module in modules
         for title, function in inspect.getmembers(
-            importlib.import_module(f"mmlearn_course.graders.{module}"), inspect.isfunction
+            importlib.import_module(f"mmlearn_course.graders.{module}"),
+            inspect.isfunction,
         )
         if title.startswith("grade_")
     }
@@ -125,7 +124,7 @@ def test_every_grader_has_enough_cases():
 def test_every_grader_is_called_in_one_notebook():
     sources = [
         cell.source
-        for path in notebook_exercises.sources(ROOT)
+        for path in learner_versions.sources(ROOT)
         for cell in notebooks.code_cells(notebooks.load(path))
     ]
     for grade in CASES:
@@ -135,7 +134,7 @@ def test_every_grader_is_called_in_one_notebook():
 
 def test_a_hint_names_the_line_that_stopped_and_hides_the_grader():
     with pytest.raises(Hint, match=r"`return \{\}\[\"no such key\"\]` with KeyError"):
-        exercises.grader(lambda answer: answer())(stops)
+        graders.grader(lambda answer: answer())(stops)
     with pytest.raises(Hint) as caught:
         next(iter(CASES))(None)
     assert caught.value._render_traceback_() == [f"Hint: {caught.value}"]

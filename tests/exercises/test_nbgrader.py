@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlearn_course import course, exercises, notebooks
+from mmlearn_course import course, learner_versions, notebooks
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: see the test extra")
 
@@ -84,7 +84,7 @@ def check_release(folder: Path) -> None:
     """What nbgrader releases is the learner version."""
     released = notebooks.load(folder / "release" / NAME / f"{NAME}.ipynb")
     source = notebooks.load(folder / "source" / NAME / f"{NAME}.ipynb")
-    made = exercises.learner(source)
+    made = learner_versions.learner(source)
     assert [c.source for c in released.cells] == [c.source for c in made.cells]
     committed = notebooks.load(ROOT / "notebooks" / "exercises" / f"{NAME}.ipynb")
     assert [c.source for c in notebooks.code_cells(released)] == [

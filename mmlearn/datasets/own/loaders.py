@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmlearn.datasets.own import tables as table
 from mmlearn.datasets.base import SPLITS, MultimodalDataset, Split
+from mmlearn.datasets.own import tables as table
 from mmlearn.datasets.splits import deal
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from mmlearn.datasets import sources
-from mmlearn.datasets.simulated import notes
 from mmlearn.datasets.base import SPLITS, MultimodalDataset, Split
+from mmlearn.datasets.simulated import notes
 
 CLASS_NAMES = ("normal", "pneumonia")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mmlearn.datasets import sources
-from mmlearn.datasets.simulated import drawings, templates
 from mmlearn.datasets.base import MultimodalDataset, Split, stratified
+from mmlearn.datasets.simulated import drawings, templates
 
 TEXTS = ("caption", "vague", "label", "template")
 CAPTIONS = sources.DATA / "cifar10_captions.tsv"

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from mmlearn.datasets import sources
-from mmlearn.datasets.sources import unpickle
 from mmlearn.datasets.base import SPLITS, MultimodalDataset, Split
+from mmlearn.datasets.sources import unpickle
 from mmlearn.datasets.windows import standardized, windows
 
 EXERCISES = (

@@ -9,8 +9,8 @@ from numbers import Integral
 
 import numpy as np
 
-from mmlearn.datasets.simulated import bayes
 from mmlearn.datasets.base import SPLITS, MultimodalDataset, Split
+from mmlearn.datasets.simulated import bayes
 
 MODALITIES = ("first", "second", "third")
 KINDS = ("redundant", "unique", "synergistic", "mixture", "linear", "bilinear")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mmlearn.datasets.simulated.machines import fleet as fleets
 from mmlearn.datasets.base import SPLITS, MultimodalDataset, Split, grouped_split
+from mmlearn.datasets.simulated.machines import fleet as fleets
 from mmlearn.datasets.simulated.machines.fleet import LOGGED, MAX_SKEW, Fleet
 from mmlearn.datasets.simulated.machines.rotating import KINDS, Bearing
 from mmlearn.datasets.windows import standardized
