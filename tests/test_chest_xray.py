@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from mmlearn.datasets import (
     MultimodalDataset,
     chest_xray_notes,
-    notes,
     notes_limit,
     notes_posterior,
     sources,
 )
+from mmlearn.datasets.simulated import notes
 from mmlearn.datasets.simulated.notes import FINDINGS, LANGUAGES, MENTION
 from mmlearn.text import WordTokenizer
 

@@ -18,12 +18,12 @@ from mmlearn import evaluate
 from mmlearn.datasets import (
     MultimodalDataset,
     Split,
-    cifar10,
     cifar10_captions,
     sources,
-    templates,
 )
 from mmlearn.datasets.base import stratified
+from mmlearn.datasets.real import cifar10
+from mmlearn.datasets.simulated import templates
 
 SPLITS = ("train", "val", "test")
 CLASSES = tuple(templates.CLASS_WORDS)

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmlearn.datasets import MultimodalDataset, hydraulic, hydraulic_rig, sources
+from mmlearn.datasets import MultimodalDataset, hydraulic_rig, sources
+from mmlearn.datasets.real import hydraulic
 from mmlearn.datasets.real.hydraulic import CHANNELS, GAP, GROUPS, TARGETS
 
 SPLITS = ("train", "val", "test")

@@ -30,7 +30,7 @@ def chest_xray_notes(
 
     The modalities are `image`, uint8 (N, 28, 28, 1), and `text`, strings (N,). The
     pictures are PneumoniaMNIST, in its own splits. The notes are drawn from the label
-    by a stated model (`mmlearn.datasets.notes`): `notes_limit` tells how well the text
+    by a stated model (`simulated.notes`): `notes_limit` tells how well the text
     alone could do at best. Given the label, picture and note are independent. Where the
     pictures cannot be had, drawn ones stand in.
 

@@ -176,7 +176,7 @@ class Interactions:
         redundant one (the sum runs over the modalities that are seen and present),
         Φ(1/σ_m) for a unique one, 1/2 + 1/2 Π_m (2Φ(1/σ_m) − 1) for a synergistic one,
         and 1/2 for a bit that is not seen, Φ being the normal distribution function.
-        `mmlearn.datasets.bayes` derives these, and those of the other two kinds; a
+        `bayes.py` derives these, and those of the other two kinds; a
         single modality of the bilinear task is a numerical integral with an error below
         1e-6. With missing modalities, the sum over the presence patterns, each times
         its probability.

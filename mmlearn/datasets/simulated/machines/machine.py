@@ -43,7 +43,7 @@ def machine(
 
     Vibration tells the kind of a fault, but not at a low load, and it also hears the
     other bearing of the shaft. Heat tells how bad this bearing is, but not the kind.
-    `mmlearn.datasets.rotating` has the equations and their sources. Each machine has
+    `rotating.py` has the equations and their sources. Each machine has
     its own resonance, mounting of the sensor, noise, unbalance and cooling.
 
     Args:
