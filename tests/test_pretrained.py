@@ -310,7 +310,7 @@ def test_importing_the_encoders_does_not_import_keras_hub():
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert not {"keras_hub", "tokenizers"} & set(found.stdout.split())
+    assert "keras_hub" not in found.stdout.split()
 
 
 def test_offline_keras_weights_are_not_asked_for(cache, monkeypatch):

@@ -50,7 +50,7 @@ print(time.perf_counter() - start)
 def test_submodules_come_when_they_are_used():
     code = """
 import sys, mmlearn
-assert "sources" in dir(mmlearn) and "mmlearn.datasets.sources" not in sys.modules
+assert "datasets" in dir(mmlearn) and "mmlearn.datasets" not in sys.modules
 print(mmlearn.datasets.sources.DATA.name)
 try:
     mmlearn.fussion
