@@ -1,4 +1,4 @@
-"""The command line: run, refresh, check and write notebooks; doctor; data."""
+"""The command line: run, check and write notebooks; see what this machine has."""
 
 import argparse
 import ast
@@ -18,6 +18,9 @@ def main(argv: list[str] | None = None) -> int:
         call, 130 stopped by Ctrl-C.
     """
     args = _parser().parse_args(argv)
+    if "verb" not in args:  # a bare call asks what there is
+        args.help()
+        return 0
     try:
         return args.verb(args)
     except (ValueError, OSError) as error:
@@ -147,8 +150,13 @@ def _value(text: str) -> Any:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mmlearn", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    parser = argparse.ArgumentParser(
+        prog="python -m mmlearn",
+        description="Run, check and write the course's notebooks.",
+        epilog="Begin with `python -m mmlearn run 00`. VERB --help says more.",
+    )
+    parser.set_defaults(help=parser.print_help)
+    verbs = parser.add_subparsers(metavar="VERB")
     nb = {"nargs": "*", "metavar": "NB", "help": "number, name or path; default: all"}
 
     def verb(name: str, function: Any, text: str) -> argparse.ArgumentParser:
@@ -168,15 +176,17 @@ def _parser() -> argparse.ArgumentParser:
         help="replace a value of the parameters cell; may be repeated",
     )
     run.add_argument("--build", type=Path, help="where to write; default: build/")
-    refresh = verb("refresh", _refresh, "execute notebooks and store their outputs")
+    refresh = verb("refresh", _refresh, "execute notebooks, store outputs in them")
     refresh.add_argument("notebooks", **nb)
-    check = verb("check", _check, "check notebooks against the course's contract")
+    check = verb("check", _check, "say which rules of the course a notebook breaks")
     check.add_argument("paths", **{**nb, "metavar": "PATH"})
-    new = verb("new", _new, "write a fresh notebook that keeps the contract once run")
+    new = verb("new", _new, "write a fresh notebook that runs and keeps the rules")
     new.add_argument(
         "name", metavar="NAME", help="my_topic, 14_my_topic, or a path x/y.ipynb"
     )
-    learner = verb("exercises", _exercises, "make learner notebooks from the solutions")
+    learner = verb(
+        "exercises", _exercises, "make learners' exercise notebooks from the solutions"
+    )
     learner.add_argument(
         "paths",
         nargs="*",
@@ -184,9 +194,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NB",
         help="NAME_solutions.ipynb; default: all in notebooks/exercises/",
     )
-    text = "lay out a course for nbgrader, or pack one for a room without internet"
+    text = "lay out a course for nbgrader, or pack all for a room without internet"
     course = verbs.add_parser("course", help=text, description=text)
-    actions = course.add_subparsers(required=True, metavar="new | archive")
+    course.set_defaults(help=course.print_help)
+    actions = course.add_subparsers(metavar="new | archive")
     text = "lay out a course for nbgrader, from the exercise notebooks"
     fresh = actions.add_parser("new", help=text, description=text)
     fresh.add_argument("folder", metavar="DIR", type=Path, help="created if need be")
@@ -195,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     packed = actions.add_parser("archive", help=text, description=text)
     packed.add_argument("file", metavar="FILE.zip", type=Path, help="a new file")
     packed.set_defaults(verb=_course_archive)
-    verb("doctor", _doctor, "say whether this machine can run the course")
+    verb("doctor", _doctor, "say what this machine has, what it lacks, and what to do")
     data = verb("data", _data, "say where each data set would come from, or fetch one")
     data.add_argument(
         "arguments", nargs="*", metavar="list | get NAME", help="default: list"

@@ -64,6 +64,11 @@ class Subject:
         return f"`python -m mmlearn refresh {name}`"
 
     @property
+    def has_run(self) -> bool:
+        """Whether any output is stored; without one, no rule asks for single ones."""
+        return any(cell.outputs for _, cell in self.code)
+
+    @property
     def code(self) -> Numbered:
         """The code cells."""
         return [(n, cell) for n, cell in self.cells if cell.cell_type == "code"]

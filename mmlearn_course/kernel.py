@@ -49,6 +49,7 @@ class Run:
     peak_memory: int  # bytes, of the kernel and its children
     headline: str | None
     error: CellError | None = None
+    stand_ins: tuple[str, ...] = ()  # what the loaders said of them
 
 
 class _ThisPython(AsyncKernelManager):
@@ -79,6 +80,8 @@ def play(
     code = [cell for cell in notebooks.code_cells(nb) if cell.source.strip()]
     for cell in notebooks.code_cells(nb):
         cell.update(outputs=[], execution_count=None)
+    # What the stored outputs came from says nothing about these.
+    nb.metadata.get("mmlearn", {}).pop("sources", None)
     client = _client(nb, timeout)
     begun: list[NotebookNode] = []
     client.on_cell_execute = lambda cell, **_: begun.append(cell)
@@ -118,6 +121,7 @@ def play(
         peak_memory=peak,
         headline=notebooks.headline(nb),
         error=error,
+        stand_ins=notebooks.stand_ins(nb),
     )
 
 

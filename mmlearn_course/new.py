@@ -28,7 +28,7 @@ def write(name: str, root: Path | None) -> Path:
 
     Raises:
         ValueError: If the name is not like that, or its number is taken.
-        FileExistsError: If there is such a file.
+        FileExistsError: If there is such a file, or one of that name with any number.
     """
     path = Path(name)
     if path.suffix == ".ipynb":
@@ -59,12 +59,17 @@ def _in_course(name: str, root: Path | None) -> Path:
             f"there is no folder notebooks/ here or above it: give a path, {name}.ipynb"
         )
     folder = root / "notebooks"
+    topic = name.removeprefix(f"{match['number']}_")
+    for path in sorted(folder.glob(f"[0-9][0-9]_{topic}.ipynb")):
+        raise FileExistsError(
+            f"{path} is there already and stays as it is: choose another name"
+        )
     taken = {p.name[:2]: p for p in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     number = match["number"]
     if number is None:
         number = f"{max(map(int, taken), default=0) + 1:02}"
         name = f"{number}_{name}"
-    elif number in taken and taken[number].stem != name:
+    elif number in taken:
         raise ValueError(
             f"number {number} is taken by {taken[number].name}: choose another"
         )

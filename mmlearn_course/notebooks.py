@@ -32,6 +32,7 @@ _SECONDS = {"h": 3600.0, "min": 60.0, "s": 1.0}
 _BYTES = {"GB": 1e9, "MB": 1e6}
 _MAGIC = re.compile(r"([ \t]*)[%!].*")
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{5,}")
+_STAND_IN = re.compile(r"^STAND-IN DATA: .+", re.MULTILINE)
 _ABSOLUTE = re.compile(r"(?<![\w.])(?:/root/|/home/|/Users/|/tmp/)|\b[A-Z]:\\")
 
 
@@ -205,14 +206,33 @@ def stated(nb: NotebookNode) -> Stated | None:
     return Stated(seconds, float(match["memory"]) * _BYTES[match["unit"]])
 
 
+def stand_ins(nb: NotebookNode) -> tuple[str, ...]:
+    """What the loaders said of stand-ins for data that were not to be had, each once.
+
+    Read from what was printed, so that it is what ran, whatever the machine has now.
+    """
+    said = [
+        plain(line).strip()
+        for cell in code_cells(nb)
+        for out in cell.get("outputs", [])
+        if out.get("name") == "stdout"
+        for line in _STAND_IN.findall(out.text)
+    ]
+    return tuple(dict.fromkeys(said))
+
+
 def headline(nb: NotebookNode) -> str | None:
-    """The last line that the `headline` cell printed, or None."""
+    """The last line that the `headline` cell printed, or None.
+
+    Where it comes from a stand-in, it begins with that.
+    """
     for cell in tagged(nb, "headline"):
         printed = "".join(
             out.text for out in cell.get("outputs", []) if out.get("name") == "stdout"
         )
         if lines := printed.strip().splitlines():
-            return plain(lines[-1]).strip()
+            mark = "STAND-IN DATA: " if stand_ins(nb) else ""
+            return mark + plain(lines[-1]).strip()
     return None
 
 

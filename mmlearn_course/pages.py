@@ -67,6 +67,7 @@ def render(
     about = {
         "title": notebooks.title(nb) or executed.stem,
         "css": _css(),
+        "stand_ins": notebooks.stand_ins(nb),
         **_neighbours(executed.stem, titles),
     }
     exporter = _Exporter(

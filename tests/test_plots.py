@@ -11,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.pylabtools import select_figure_formats
 from IPython.utils.capture import capture_output
 
-from mmlearn import evaluate, plots
+from mmlearn import datasets, evaluate, plots
 from mmlearn.explain import Contributions
 
 rng = np.random.default_rng(0)
@@ -21,6 +21,7 @@ RIGHT = np.eye(3)[LABELS]
 
 @pytest.fixture(autouse=True)
 def shell(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.base, "STAND_INS", {})  # of this process's other tests
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     plt.switch_backend("agg")
     plt.close("all")
@@ -146,3 +147,38 @@ def test_texts_without_words_are_shown_too():
         lambda: plots.words([[], ["a"]], [np.zeros(0), np.array([0.2])], ["no", "yes"])
     )
     assert "yes: 'a' +20" in alt and "no:" not in alt
+
+
+def caps_of(draw) -> list[tuple[float, float]]:
+    """Where the caps of all error bars stand that are drawn at all."""
+    kept = []
+    with capture_output(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "close", lambda figure: kept.append(figure))
+        draw()
+    plt.close("all")
+    lines = [
+        line
+        for axis in kept[0].axes
+        for line in axis.lines
+        if line.get_marker() in "|_"
+    ]
+    caps = np.concatenate([line.get_xydata() for line in lines])
+    return [tuple(cap) for cap in caps if np.isfinite(cap).all()]
+
+
+def test_one_seed_has_no_cap_that_would_read_as_no_spread():
+    one, three = evaluate.interval([50.0]), evaluate.interval([60.0, 61.0, 62.0])
+    drawn = caps_of(lambda: plots.bars({"one": one, "three": three}, "Title", "%"))
+    assert [place for place, _ in drawn] == pytest.approx([three.low, three.high])
+
+
+@pytest.mark.parametrize("source", ["real", "synthetic", "own", "stand-in"])
+def test_figures_say_that_a_stand_in_was_loaded(source):
+    part = datasets.Split({"x": np.zeros((2, 1))}, np.arange(2), np.arange(2))
+    datasets.MultimodalDataset("toy", source, ("a", "b"), part, part, part)
+    figure, _ = plt.subplots()
+    alt = alt_of(lambda: plots.show(figure, "Two axes without anything in them."))
+    written = [text.get_text() for text in figure.texts]
+    marked = source == "stand-in"
+    assert written == (["STAND-IN DATA (toy)"] if marked else [])
+    assert alt.startswith("STAND-IN DATA (toy). Two axes" if marked else "Two axes")

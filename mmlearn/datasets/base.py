@@ -12,6 +12,9 @@ __all__ = ["SPLITS", "MultimodalDataset", "Split", "grouped_split", "stratified"
 
 SPLITS = ("train", "val", "test")
 
+STAND_INS: dict[str, None] = {}
+"""Names of the stand-ins that this process has made: `plots.show` marks its figures."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -103,6 +106,8 @@ class MultimodalDataset:
     def __post_init__(self):
         for split in SPLITS:
             self._check(split, self[split])
+        if self.source == "stand-in":
+            STAND_INS[self.name] = None
 
     def __getitem__(self, split: str) -> Split:
         if split not in SPLITS:

@@ -28,13 +28,13 @@ def bars(
     """
     names = list(scores)
     means = [scores[name].mean for name in names]
-    widths = [scores[name].half_width for name in names]
-    finite = [width if np.isfinite(width) else 0 for width in widths]
+    widths = [_width(scores[name]) for name in names]
+    ends = [mean + np.nan_to_num(w) for mean, w in zip(means, widths, strict=True)]
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 0.8 + 0.42 * len(names)))
-        axis.barh(names, means, xerr=finite, color=COLOURS[0], capsize=3, height=0.65)
-        for position, (mean, width) in enumerate(zip(means, finite, strict=True)):
-            axis.text(mean + width, position, f" {mean:.1f}", va="center", fontsize=9)
+        axis.barh(names, means, xerr=widths, color=COLOURS[0], capsize=3, height=0.65)
+        for position, (mean, end) in enumerate(zip(means, ends, strict=True)):
+            axis.text(end, position, f" {mean:.1f}", va="center", fontsize=9)
         if reference is not None:
             axis.axvline(scores[reference].mean, color="black", ls="--", lw=1)
         axis.invert_yaxis()
@@ -43,6 +43,11 @@ def bars(
         figure.tight_layout()
     listed = "; ".join(f"{name} {scores[name]:.1f}" for name in names)
     show(figure, f"{title}. {label}: {listed}.")
+
+
+def _width(one: Interval) -> float:
+    """The half-width to draw: NaN, so none, for one seed, where 0 would read as ± 0."""
+    return one.half_width if np.isfinite(one.half_width) else np.nan
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> None:
@@ -205,11 +210,10 @@ def robustness(found: evaluate.Robustness, title: str | None = None) -> None:
         figure, axis = plt.subplots(figsize=(6.4, 3.6))
         for number, (name, curve) in enumerate(found.curves.items()):
             spread = [evaluate.interval(100 * column) for column in curve.T]
-            finite = [w.half_width if np.isfinite(w.half_width) else 0 for w in spread]
             axis.errorbar(
                 found.severities,
                 [one.mean for one in spread],
-                yerr=finite,
+                yerr=[_width(one) for one in spread],
                 marker=MARKERS[number % len(MARKERS)],
                 ls=LINES[number % len(LINES)],
                 color=COLOURS[number % len(COLOURS)],

@@ -3,6 +3,8 @@
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from mmlearn.datasets import base
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
 
@@ -20,6 +22,8 @@ STYLE = {
 def show(figure: Figure, alt: str) -> None:
     """Display a figure with its description, then close it.
 
+    Where a stand-in for a data set has been loaded, figure and description say so.
+
     Args:
         figure: A matplotlib figure.
         alt: What the figure shows, in a sentence, for those who cannot see it.
@@ -31,5 +35,11 @@ def show(figure: Figure, alt: str) -> None:
 
     if len(alt) < 20:
         raise ValueError(f"alt is {alt!r}: say in a sentence what the figure shows")
+    if base.STAND_INS:
+        names = ", ".join(base.STAND_INS)
+        mark = f"STAND-IN DATA ({names})"
+        # Below the axes: notebooks cut a figure to what is drawn, so nothing is hidden.
+        figure.text(1, 0, mark, ha="right", va="top", color="#B00000", fontsize=9)
+        alt = f"{mark}. {alt}"
     display(figure, metadata={"image/png": {"alt": alt}})
     plt.close(figure)

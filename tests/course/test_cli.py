@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
+from pkgutil import resolve_name
 
 import psutil
 import pytest
@@ -156,10 +158,47 @@ def test_help(verb, capsys):
     assert f"mmlearn {verb}" in capsys.readouterr().out
 
 
-def test_no_verb(capsys):
+def test_a_bare_call_prints_the_help(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n    {verb}" in shown for verb in VERBS)
+    assert main(["course"]) == 0
+    assert "archive" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
-        main([])
+        main(["rum"])
     assert stop.value.code == 2
+
+
+def test_the_console_script_is_the_same_command_line():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    scripts = project["project"]["scripts"]
+    assert {name: resolve_name(at) for name, at in scripts.items()} == {"mmlearn": main}
+
+
+def doctor(**environment) -> subprocess.CompletedProcess:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    command = [sys.executable, "-m", "mmlearn", "doctor"]
+    return subprocess.run(command, capture_output=True, text=True, env=env)
+
+
+def test_doctor_says_what_is_absent_and_what_goes_without(tmp_path):
+    empty = str(tmp_path)
+    # Level 0 is all that TensorFlow has to say at its start.
+    done = doctor(KERAS_HOME=empty, MMLEARN_DATA=empty, TF_CPP_MIN_LOG_LEVEL="0")
+    assert done.returncode == 0 and done.stderr == ""
+    assert "all in order" not in done.stdout
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("minilm: absent"))
+    assert "01 and 04 leave out the pretrained sentences" in lines[at + 1]
+    assert "stand-ins for cifar10," in lines[-2]
+    assert "without " in lines[-1] and "minilm" in lines[-1]
+
+
+def test_doctor_says_a_problem_once(tmp_path):
+    done = doctor(MMLEARN_DATA=str(tmp_path / "none"))
+    assert done.returncode == 1
+    problems = [line for line in done.stdout.splitlines() if "PROBLEM" in line]
+    assert len(problems) == 1 and "not a folder" in problems[0]
 
 
 def test_the_command_line_imports_no_backend():

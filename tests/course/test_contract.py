@@ -171,7 +171,20 @@ def test_planted_violation_is_found(clean, name):
 
 
 def test_cleared_outputs(clean):
-    assert set(rules(clean(no_outputs))) == {"executed", "outputs", "checked"}
+    """One violation says it; the others would only say it again."""
+    (found,) = contract.check(clean(no_outputs))
+    assert str(found).startswith("file: executed: not run yet: ")
+    assert "python -m mmlearn refresh 02_clean" in str(found)
+
+
+def test_what_does_not_depend_on_a_run_is_said_before_it(clean):
+    def untagged(cells):
+        no_outputs(cells)
+        for cell in cells:
+            if cell.metadata.get("tags") in (["headline"], ["nbval-check-output"]):
+                cell.metadata["tags"] = []
+
+    assert set(rules(clean(untagged))) == {"executed", "headline", "checked"}
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,25 @@ def test_the_check_for_external_loads_sees_them():
     assert not external("<a href='https://x.org'>x</a><img src='data:image/png,'>")
 
 
+@pytest.mark.parametrize("stand_in", [True, False])
+def test_a_page_from_a_stand_in_says_so_at_its_head_headline_and_figures(
+    render, stand_in
+):
+    said = "STAND-IN DATA: drawn <shapes> instead of pictures"
+    load = code("load()", prints=f"not downloaded\n{said}\n" if stand_in else "real\n")
+    drawn = code("show()")
+    drawn.outputs = [picture(SENTENCE), picture(f"STAND-IN DATA (x). {SENTENCE}")]
+    text = render(load, drawn, code("print(1)", "headline", prints="81 %\n"))
+    page = Page(text)
+    marked = [p for p in page.all("p") if p.get("class") == "standin"]
+    assert len(marked) == 2 * stand_in
+    head = page.text[: page.text.index("You see in one minute")]
+    assert (said in head) == stand_in
+    alts = [image["alt"] for image in page.all("img")]
+    assert alts[0] == (f"STAND-IN DATA. {SENTENCE}" if stand_in else SENTENCE)
+    assert alts[1] == f"STAND-IN DATA (x). {SENTENCE}"
+
+
 def test_equations_are_mathml_or_their_source(rich):
     displays = [attrs.get("display") for attrs in Page(rich).all("math")]
     assert displays.count("inline") >= 1 and displays.count("block") == 2
@@ -189,9 +208,18 @@ def test_the_index(tmp_path):
     assert [a["href"] for a in page.all("a")] == ["html/01_a.html", "html/02_b.html"]
     for expected in ("First", "You see <it>.", "1 min 5 s", "0.8 GB", "81 %", "Ok"):
         assert expected in page.text
+    assert "STAND-IN" not in page.text
     for expected in ("Second", "Failed", "ZeroDivisionError: <zero>", "2 of 4 cells"):
         assert expected in page.text
     assert "1 of 2 ran" in page.text
+
+
+def test_the_index_says_what_comes_from_a_stand_in(tmp_path):
+    said = ("STAND-IN DATA: drawn <shapes>", "STAND-IN DATA: a simulated rig")
+    run = Run("01_a", "First", "", (4, 4), 65.0, 0, "81 %", stand_ins=said)
+    pages.index([run], tmp_path / "index.html")
+    page = Page((tmp_path / "index.html").read_text())
+    assert all(one in page.text for one in said)
 
 
 def test_what_is_no_notebook_is_refused(tmp_path):

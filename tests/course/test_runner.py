@@ -192,6 +192,34 @@ def test_run(three, tmp_path, console):
     assert not any(line.startswith("Remark: 02_bad") for line in lines)
 
 
+def test_a_run_on_stand_ins_says_so_wherever_results_are(
+    write, tmp_path, console, monkeypatch
+):
+    monkeypatch.setenv("MMLEARN_OFFLINE", "1")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "empty"))
+    monkeypatch.delenv("MMLEARN_DATA", raising=False)
+    path = write(
+        "01_a",
+        "from mmlearn import datasets, plots\nimport matplotlib.pyplot as plt",
+        "data = datasets.occupancy()",
+        "plots.show(plt.subplots()[0], 'A figure without anything in it.')",
+        code("print('81 %')", "headline"),
+        mmlearn={"datasets": ["occupancy"], "sources": {"occupancy": "real"}},
+    )
+    (run,) = runner.run([path], tmp_path / "build", console=console)
+    assert run.error is None
+    lines = printed(console).splitlines()
+    assert any("01_a" in line and "STAND-IN DATA: 81 %" in line for line in lines)
+    (said,) = run.stand_ins
+    assert said.startswith("STAND-IN DATA: ")
+    html = {p.name: p.read_text() for p in tmp_path.glob("build/**/*.html")}
+    assert said in html["index.html"] and "STAND-IN DATA: 81 %" in html["index.html"]
+    assert html["01_a.html"].index(said) < html["01_a.html"].index("<h1")
+    assert "<figcaption>STAND-IN DATA (occupancy). A figure" in html["01_a.html"]
+    copy = notebooks.load(tmp_path / "build" / "notebooks" / "01_a.ipynb")
+    assert "sources" not in copy.metadata.mmlearn  # "real" was of the stored outputs
+
+
 def test_run_checks_all_before_it_starts(three, tmp_path, console):
     build = tmp_path / "build"
     with pytest.raises(ValueError, match="02_bad.ipynb takes no parameters"):
