@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from mmlearn.evaluate.stress import modalities_of, only
-from mmlearn.explain.graphs import between, encoders, nodes
+from mmlearn.explain.graphs import encoders, opened
 
 
 def grad_cam(
@@ -35,22 +35,23 @@ def grad_cam(
     Raises:
         ValueError: If the encoder has no feature maps, or there is no such encoder.
     """
-    parts = encoders(model)
+    twin, calls = opened(model)
+    parts = encoders(twin, calls)
     if modality not in parts:
         raise ValueError(f"there is no encoder of {modality!r}, only of {list(parts)}")
     encoder, features = parts[modality]
-    last = _last_maps(encoder)
+    inner, last = _last_maps(encoder)
     names = modalities_of(model)
     given = only(model, inputs, names)
     whole = model.predict(given, batch_size=256, verbose=0)
     classes = whole.argmax(axis=-1) if classes is None else np.asarray(classes)
-    front = keras.Model(encoder.inputs, last)
-    back = between([last], encoder.outputs)
+    front = keras.Model(inner.inputs, last)
+    back = keras.Model([last], inner.outputs)
     others = {name: given[name] for name in given if name != modality}
-    rest_inputs = [features, *(t for t in model.inputs if t.name in others)]
-    rest = between(rest_inputs, model.outputs)
-    activations = front.predict(given[modality], batch_size=256, verbose=0)
+    rest_inputs = [features, *(t for t in twin.inputs if t.name in others)]
     fixed = [ops.convert_to_tensor(others[t.name]) for t in rest_inputs[1:]]
+    rest = keras.Model(rest_inputs, twin.outputs)
+    activations = front.predict(given[modality], batch_size=256, verbose=0)
 
     def score(shifted):
         shares = rest([back(shifted, training=False), *fixed], training=False)
@@ -121,11 +122,10 @@ def fusion_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]):
     Raises:
         ValueError: If no layer of the model has weights to return.
     """
-    for node in nodes(model):
-        layer = node.operation
+    twin, calls = opened(model)
+    for layer, args, kwargs, _ in calls:
         if "return_weights" in inspect.signature(layer.call).parameters:
-            weights = _Weights(layer)(*node.arguments.args, **node.arguments.kwargs)
-            reader = keras.Model(model.inputs, weights)
+            reader = keras.Model(twin.inputs, _Weights(layer)(*args, **kwargs))
             values = only(model, inputs, modalities_of(model))
             arrays = [values[tensor.name] for tensor in model.inputs]
             return reader.predict(arrays, batch_size=256, verbose=0)
@@ -148,17 +148,17 @@ class _Weights(keras.layers.Layer):
 
 
 def _last_maps(encoder: keras.Model):
-    """The maps (N, height, width, k) nearest to the output, where there is a choice.
+    """An encoder's twin and its maps (N, height, width, k) nearest to the output.
 
     Preferred are those after a ReLU, where more means more evidence, and of at least 4
     by 4 positions.
     """
+    twin, calls = opened(encoder)
     maps = [
-        (node.operation, tensor)
-        for depth in sorted(encoder._nodes_by_depth)
-        for node in encoder._nodes_by_depth[depth]
-        for tensor in node.outputs
-        if len(tensor.shape) == 4 and tensor is not encoder.inputs[0]
+        (call.layer, tensor)
+        for call in reversed(calls)
+        for tensor in keras.tree.flatten(call.output)
+        if len(tensor.shape) == 4
     ]
     if not maps:
         raise ValueError(f"encoder {encoder.name!r} has no feature maps (N, h, w, k)")
@@ -170,7 +170,7 @@ def _last_maps(encoder: keras.Model):
         )
         return (min(tensor.shape[1:3]) < 4) + (not rectified)
 
-    return min(maps, key=flaws)[1]
+    return twin, min(maps, key=flaws)[1]
 
 
 def _gradient(score, at: np.ndarray, classes: np.ndarray, num_classes: int):

@@ -1,44 +1,57 @@
 """A composed model taken apart: its encoders, its fusion, what comes after."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 
-def nodes(model: keras.Model) -> list:
-    """Return the calls of a functional model's layers."""
-    return [node for depth in model._nodes_by_depth.values() for node in depth]
+class Call(NamedTuple):
+    """One call of a layer within a model: what it was given, and what it gave."""
+
+    layer: keras.layers.Layer
+    args: tuple
+    kwargs: dict
+    output: object
 
 
-def between(inputs: list, outputs: list) -> keras.Model:
-    """Return the part of a model from some of its tensors to others.
+def opened(model: keras.Model) -> tuple[keras.Model, list[Call]]:
+    """Return a model's twin, and the calls of its layers from inputs to outputs.
 
-    Keras notes a new origin on an `Input` that is given beside other tensors: undone
-    here, or the whole model could not be saved afterwards.
+    The twin has the same layers and weights, but tensors of its own: models made from
+    them leave the graph of the given model as it is.
     """
-    origins = [tensor._keras_history for tensor in inputs]
-    try:
-        return keras.Model(inputs, outputs)
-    finally:
-        for tensor, origin in zip(inputs, origins, strict=True):
-            tensor._keras_history = origin
+    calls = []
+
+    def noted(layer, *args, **kwargs):
+        output = layer(*args, **kwargs)
+        calls.append(Call(layer, args, kwargs, output))
+        return output
+
+    # A plain model: a `Sequential` has no calls, and a compiled one would compile anew.
+    plain = keras.Model(model.inputs, model.outputs)
+    twin = keras.models.clone_model(
+        plain, clone_function=lambda layer: layer, call_function=noted
+    )
+    return twin, calls
 
 
-def encoders(model: keras.Model) -> dict[str, tuple[keras.Model, object]]:
-    """Return modality → its encoder and the tensor it gives in this model.
+def encoders(
+    model: keras.Model, calls: list[Call]
+) -> dict[str, tuple[keras.Model, object]]:
+    """Return modality → its encoder and the tensor it gives in an opened model.
 
     Only encoders that give one vector are listed: a sequence carries a mask, which
     would be lost between two models.
     """
     taken = {tensor.name for tensor in model.inputs}
     found = {}
-    for node in nodes(model):
-        part = node.operation
+    for part, _, _, output in calls:
         if not isinstance(part, keras.Model) or len(part.inputs or ()) != 1:
             continue
-        name, output = part.inputs[0].name, node.outputs[0]
-        if name in taken and len(node.outputs) == 1 and len(output.shape) == 2:
+        name = part.inputs[0].name
+        if name in taken and len(part.outputs) == 1 and len(output.shape) == 2:
             found[name] = (part, output)
     return found
 
@@ -68,8 +81,10 @@ def predictor(
             "split.take(split['presence'].all(axis=1))"
         )
     arrays = {name: inputs[name] for name in names if name != "presence"}
-    parts = encoders(model)
-    run = _after(model, parts, list(arrays))
+    twin, calls = opened(model)
+    parts = encoders(twin, calls)
+    rest = _after(twin, parts, list(arrays))
+    run = model if rest is None else rest
     if run is not model:
         arrays = {
             name: parts[name][0].predict(array, batch_size=256, verbose=0)
@@ -90,12 +105,12 @@ def predictor(
 
 
 def _after(model: keras.Model, parts: dict, modalities: list[str]):
-    """What comes after the encoders, or the whole model where it has no such part."""
+    """What comes after an opened model's encoders; `None` where nothing does."""
     if set(parts) != set(modalities):
-        return model
+        return None
     middle = [parts[name][1] for name in modalities]
     mask = [tensor for tensor in model.inputs if tensor.name == "presence"]
     try:
-        return between([*middle, *mask], model.outputs)
+        return keras.Model([*middle, *mask], model.outputs)
     except ValueError:  # a modality goes another way round its encoder, too
-        return model
+        return None
