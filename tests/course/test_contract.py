@@ -1,7 +1,6 @@
 """The contract: a clean notebook passes, and every planted violation is found."""
 
 import json
-import time
 
 import nbformat
 import pytest
@@ -14,12 +13,8 @@ def rules(path):
     return [violation.rule for violation in contract.check(path)]
 
 
-def test_clean_notebook_passes_quickly(clean):
-    path = clean()
-    contract.check(path)  # the first call loads the schema
-    start = time.perf_counter()
-    assert contract.check(path) == []
-    assert time.perf_counter() - start < 0.5
+def test_clean_notebook_passes(clean):
+    assert contract.check(clean()) == []
 
 
 def insert(cell, at=4, counts=True):

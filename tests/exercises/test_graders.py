@@ -2,20 +2,17 @@
 
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
-import time
 from pathlib import Path
 
-import keras
 import pytest
 
 from mmlearn_course import graders, learner_versions, notebooks
 from mmlearn_course.graders import Hint
 
 ROOT = Path(__file__).parents[2]
-# Seconds of computing, where learners run them; JAX compiles every operation first.
-SLOWEST = 5.0 if keras.backend.backend() == "tensorflow" else 60.0
 TABLES = [
     importlib.import_module(path.stem)
     for path in sorted(Path(__file__).parent.glob("cases_*.py"))
@@ -79,29 +76,28 @@ def table(kind: str) -> list:
 
 @pytest.mark.parametrize(("grade", "answer"), table("right"))
 def test_a_right_answer_is_accepted_in_a_line(grade, answer, capsys):
-    start = time.process_time()
     grade(answer)
-    assert time.process_time() - start < SLOWEST
     printed = capsys.readouterr().out
     assert re.fullmatch(r"Right: .{10,}\n", printed)
 
 
 @pytest.mark.parametrize(("grade", "answer"), table("wrong"))
 def test_a_wrong_answer_is_rejected_with_a_hint(grade, answer, capsys):
-    start = time.process_time()
     with pytest.raises(Hint) as caught:
         grade(answer)
-    assert time.process_time() - start < SLOWEST
     assert re.fullmatch(r".{20,300}", str(caught.value))
     assert "Right" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("answer", NO_ANSWER.values(), ids=NO_ANSWER)
-@pytest.mark.parametrize("grade", CASES, ids=name)
-def test_what_is_no_answer_is_a_hint_not_a_traceback(grade, answer):
-    with pytest.raises(Hint) as caught:
-        grade(answer)
-    assert re.fullmatch(r".{20,300}", str(caught.value))
+def test_what_is_no_answer_is_a_hint_not_a_traceback():
+    for grade, (what, answer) in itertools.product(CASES, NO_ANSWER.items()):
+        try:
+            grade(answer)
+        except Hint as hint:
+            said = str(hint)
+        else:
+            said = "nothing"
+        assert re.fullmatch(r".{20,300}", said), f"{name(grade)}: {what}: {said}"
 
 
 def test_every_grader_has_enough_cases():
