@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 from sklearn.linear_model import LogisticRegression
 
-from mmlearn.datasets import Interactions
-from mmlearn.datasets.simulated import bayes, interactions
+from mmlearn.datasets import Interactions, interactions
+from mmlearn.datasets.simulated import bayes
 
 BITS = {"redundant": 1, "second": 2, "synergistic": 1}
 
