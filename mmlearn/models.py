@@ -200,9 +200,6 @@ def inputs_from(
     Example:
         `model.predict(model.inputs_from(data.test, only=["image"]))`
     """
-    # Here, since `evaluate` imports this module.
-    from mmlearn.evaluate.corruptions import missing
-
     given = dict(samples if isinstance(samples, Mapping) else samples.xy()[0])
     here = given.pop("presence", {})
     names = modalities_of(model)
@@ -212,17 +209,30 @@ def inputs_from(
     arrays = {name: given[name] for name in names}
     num = len(arrays[names[0]])
     if len(names) == len(model.inputs):
-        rng = np.random.default_rng(0)
-        return {
-            name: array if name in present else missing(array, 1, rng)
-            for name, array in arrays.items()
-        }
+        return {n: a if n in present else blank(a) for n, a in arrays.items()}
     _refuse_array(here, names)
     whole = np.ones(num, bool)
     flags = {n: (n in present) & np.asarray(here.get(n, whole), bool) for n in names}
     if not isinstance(model, MultimodalModel):
         flags = np.stack(list(flags.values()), axis=1).astype("float32")
     return {**arrays, "presence": flags}
+
+
+def blank(array: np.ndarray) -> np.ndarray:
+    """Return what stands for absence to a model that cannot be told of it.
+
+    Args:
+        array: Shape (N, ...). Strings, and ids of shape (N,) or (N, length), become
+            empty texts; of anything else, each sample becomes the mean of all.
+
+    Returns:
+        An array of the same shape and dtype.
+    """
+    kind = array.dtype.kind
+    if kind in "OUiu" and array.ndim <= 2:
+        return np.full_like(array, "" if kind in "OU" else 0)
+    mean = array.mean(axis=0, dtype="float64")
+    return np.full_like(array, np.rint(mean) if kind in "iu" else mean)
 
 
 def classification_head(

@@ -47,3 +47,7 @@ __all__ = [
     "table",
     "task_of",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what completion shows
