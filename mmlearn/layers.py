@@ -167,7 +167,7 @@ class Attention(keras.layers.Layer):
         Features of shape (B, T, d); with `return_weights`, a pair.
     """
 
-    def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs):
+    def __init__(self, num_heads: int, *, dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.num_heads, self.dropout = num_heads, dropout
         self.supports_masking = True

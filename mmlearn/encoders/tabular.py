@@ -36,6 +36,7 @@ class Columns(layers.Layer):
         self,
         numeric: int,
         categories: Sequence[int] = (),
+        *,
         category_dim: int = 8,
         mean: Sequence[float] | None = None,
         variance: Sequence[float] | None = None,
@@ -112,7 +113,8 @@ class Columns(layers.Layer):
 def mlp(
     numeric: int,
     categories: Sequence[int] = (),
-    hidden: Sequence[int] = (64,),
+    *,
+    units: Sequence[int] = (64,),
     embed_dim: int = 64,
     category_dim: int = 8,
     mean: Sequence[float] | None = None,
@@ -129,7 +131,7 @@ def mlp(
     Args:
         numeric: Number of numeric columns, which come first.
         categories: Number of categories n of each further column.
-        hidden: Units of each hidden layer; `()` for none.
+        units: Units of each hidden layer; `()` for none.
         embed_dim: Length of the features.
         category_dim: Length of the vector of a category.
         mean: Mean of each numeric column in the training split; `None` means 0.
@@ -151,15 +153,15 @@ def mlp(
     columns = Columns(
         numeric,
         categories,
-        category_dim,
-        mean,
-        variance,
+        category_dim=category_dim,
+        mean=mean,
+        variance=variance,
         name=f"{name}_columns",
         dtype="float32",
     )
     inputs = keras.Input((columns.columns,), name=name)
     x = columns(inputs)
-    for units in (*hidden, embed_dim):
-        x = layers.Dense(units, activation="relu")(x)
+    for length in (*units, embed_dim):
+        x = layers.Dense(length, activation="relu")(x)
         x = layers.Dropout(dropout)(x)
     return keras.Model(inputs, x, name=f"{name}_mlp")
