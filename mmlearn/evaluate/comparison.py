@@ -12,6 +12,7 @@ from mmlearn import training
 from mmlearn.datasets import MultimodalDataset
 from mmlearn.evaluate import baselines, metrics, store, tables
 from mmlearn.evaluate.cost import Memory, latency, megabytes
+from mmlearn.evaluate.intervals import Estimate, interval
 from mmlearn.evaluate.stress import modalities_of, only
 
 Build = Callable[[], keras.Model]
@@ -74,8 +75,8 @@ class Comparison:
         """Return test scores with their intervals; see `evaluate.table`."""
         return tables.table(self.predictions, self.labels, self.parameters, columns)
 
-    def gain(self, name: str, over: str | None = None) -> tuple[float, float, float]:
-        """Return the paired gain of one row over another and its 95 % interval.
+    def gain(self, name: str, over: str | None = None) -> Estimate:
+        """Return the paired gain of one row over another; see `paired_gain`.
 
         Args:
             name: A row.
@@ -87,12 +88,13 @@ class Comparison:
     def gains(self) -> tables.Table:
         """Return every row's paired gain over the best single modality."""
         number = metrics.task_of(self.labels) == "regression"
-        unit, scale = ("error less by", 1) if number else ("gain, points", 100)
+        unit = "error less by" if number else "gain, points"
         rows = []
         for name in self.predictions:
             if name != self.single:
-                gain, low, high = (scale * x for x in self.gain(name))
-                rows.append((name, f"{gain:+.1f}", f"{low:+.1f} to {high:+.1f}"))
+                gain = self.gain(name)
+                span = f"{gain.low:+.1f} to {gain.high:+.1f}"
+                rows.append((name, f"{gain.mean:+.1f}", span))
         note = (
             f"against {self.single}, on the same {len(self.labels):,} test samples; "
             "bootstrap over the samples"
@@ -105,7 +107,7 @@ class Comparison:
         for name, seconds in self.seconds.items():
             one, many = (f"{1000 * t:.1f}" for t in self.latency[name])
             grown = megabytes(self.memory[name].max())
-            spread = f"{metrics.interval(seconds):.1f}"
+            spread = f"{interval(seconds):.1f}"
             rows.append((name, f"{self.parameters[name]:,}", spread, one, many, grown))
         header = ("model", "parameters", "training, s", "ms, batch 1", "ms, batch 256")
         note = "memory: by how much the process grew while training, at most"

@@ -11,6 +11,7 @@ from mmlearn.datasets import MultimodalDataset
 from mmlearn.evaluate import metrics
 from mmlearn.evaluate.corruptions import CORRUPTIONS, Corruption
 from mmlearn.evaluate.corruptions import missing as blank
+from mmlearn.evaluate.intervals import Estimate, interval
 from mmlearn.evaluate.tables import Table
 
 Models = Mapping[str, keras.Model | Sequence[keras.Model]]
@@ -31,15 +32,15 @@ class Robustness:
     severities: np.ndarray
     curves: Mapping[str, np.ndarray]
 
-    def relative(self, name: str) -> metrics.Interval:
+    def relative(self, name: str) -> Estimate:
         """Return the relative robustness: the area under score / clean score.
 
         1 where nothing is lost; mean over the severities by the trapezoidal rule.
         """
         curve = self.curves[name]
-        return metrics.interval(self._area(curve / curve[:, :1]))
+        return interval(self._area(curve / curve[:, :1]))
 
-    def effective(self, name: str, reference: str) -> metrics.Interval:
+    def effective(self, name: str, reference: str) -> Estimate:
         """Return the effective robustness: what is left beyond what is to be expected.
 
         Expected is the reference's curve, moved on the logit scale so that it starts at
@@ -54,14 +55,14 @@ class Robustness:
 
         curve, other = self.curves[name], self.curves[reference].mean(axis=0)
         moved = bounded(other) - bounded(other[0]) + bounded(curve[:, :1])
-        return metrics.interval(self._area(curve - expit(moved)))
+        return interval(self._area(curve - expit(moved)))
 
     def table(self) -> Table:
         """Return accuracy by severity, and the relative robustness."""
         header = ("model", *(f"at {level:g}" for level in self.severities), "relative")
         rows = []
         for name, curve in self.curves.items():
-            cells = [f"{metrics.interval(100 * column):.1f}" for column in curve.T]
+            cells = [f"{interval(100 * column):.1f}" for column in curve.T]
             rows.append((name, *cells, f"{self.relative(name):.2f}"))
         note = (
             f"accuracy in % under {self.corruption} of {self.modality}, by severity; "
@@ -151,7 +152,7 @@ class Missing:
         subsets = list(next(iter(self.scores.values())))
         header = ("model", *(" + ".join(subset) for subset in subsets))
         rows = tuple(
-            (name, *(f"{metrics.interval(100 * found[s]):.1f}" for s in subsets))
+            (name, *(f"{interval(100 * found[s]):.1f}" for s in subsets))
             for name, found in self.scores.items()
         )
         return Table(header, rows, "accuracy in % with these modalities present")

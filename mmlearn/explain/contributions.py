@@ -1,6 +1,6 @@
 """What each modality contributes to a model's predictions."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial
@@ -23,26 +23,28 @@ class Contributions:
 
     Attributes:
         title: What the numbers are.
-        values: Modality → mean over the samples, and the ends of its 95 % bootstrap
-            interval; shares of 1.
+        values: Modality → mean over the samples, with its 95 % bootstrap interval:
+            shares of 1, or nats.
         note: How they were computed.
     """
 
     title: str
-    values: Mapping[str, tuple[float, float, float]]
+    values: Mapping[str, evaluate.Estimate]
     note: str
 
     def __getitem__(self, modality: str) -> float:
         """Return a modality's contribution."""
-        return self.values[modality][0]
+        return self.values[modality].mean
 
     def table(self) -> evaluate.Table:
-        """Return one row per modality, in points."""
+        """Return one row per modality, in points (or nats)."""
+        found = {name: in_points(one) for name, one in self.values.items()}
         rows = tuple(
-            (name, f"{100 * mean:.1f}", f"{100 * low:.1f} to {100 * high:.1f}")
-            for name, (mean, low, high) in self.values.items()
+            (name, f"{one.mean:.1f}", f"{one.low:.1f} to {one.high:.1f}")
+            for name, one in found.items()
         )
-        header = ("modality", f"{self.title}, points", "95 % interval")
+        unit = next(iter(found.values())).unit
+        header = ("modality", f"{self.title}, {unit}", "95 % interval")
         return evaluate.Table(header, rows, self.note)
 
     def _repr_markdown_(self) -> str:
@@ -50,6 +52,11 @@ class Contributions:
 
     def __repr__(self) -> str:
         return repr(self.table())
+
+
+def in_points(share: evaluate.Estimate) -> evaluate.Estimate:
+    """Return a share of 1 in points; what has a unit stays as it is."""
+    return share if share.unit else share.scaled(100, "points")
 
 
 def ablation(model: keras.Model, split: Split) -> Contributions:
@@ -129,7 +136,7 @@ def reliance(
 
 def emap(
     model: keras.Model, split: Split, modality: str | None = None, num: int = 200
-) -> tuple[float, float, tuple[float, float, float]]:
+) -> tuple[float, float, evaluate.Estimate]:
     """Return how well the model does without any interaction of its modalities.
 
     The empirical multimodally-additive projection (Hessel & Lee 2020) replaces the
@@ -144,8 +151,8 @@ def emap(
         num: Number of samples; num² predictions are made.
 
     Returns:
-        The model's accuracy, its projection's, and the difference with its 95 %
-        bootstrap interval, all on these samples.
+        The model's accuracy and its projection's, shares of 1, and the difference with
+        its 95 % bootstrap interval, in points, all on these samples.
 
     Raises:
         KeyError: If there is no such modality.
@@ -171,7 +178,7 @@ def emap(
     paired = grid[np.arange(size), np.arange(size)]
     whole = (paired.argmax(-1) == split.labels).astype(float)
     additive = (projected.argmax(-1) == split.labels).astype(float)
-    gain = evaluate.bootstrap(whole - additive)
+    gain = in_points(evaluate.bootstrap(whole - additive))
     return float(whole.mean()), float(additive.mean()), gain
 
 
@@ -223,7 +230,8 @@ def shapley(
             shares = np.tile(shares.mean(axis=0), (len(split), 1))
         values[subset] = _value(shares, split, value)
     note = f"Shapley values of {value} over modalities; {len(split):,} samples"
-    return _contributions("Shapley value", shapley_values(values, names), note)
+    shares, unit = shapley_values(values, names), "" if value == "accuracy" else "nats"
+    return _contributions("Shapley value", shares, note, unit)
 
 
 def shapley_values(
@@ -304,6 +312,8 @@ def _right(predictions: np.ndarray, split: Split) -> np.ndarray:
     return evaluate.correct(predictions, split.labels)[0]
 
 
-def _contributions(title: str, samples: Mapping, note: str) -> Contributions:
-    spread: Callable = evaluate.bootstrap
-    return Contributions(title, {m: spread(v) for m, v in samples.items()}, note)
+def _contributions(
+    title: str, samples: Mapping[str, np.ndarray], note: str, unit: str = ""
+) -> Contributions:
+    values = {m: evaluate.bootstrap(v, unit=unit) for m, v in samples.items()}
+    return Contributions(title, values, note)

@@ -7,8 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from mmlearn import evaluate
-from mmlearn.evaluate import Interval
+from mmlearn.evaluate import Estimate
 from mmlearn.explain import Contributions
+from mmlearn.explain.contributions import in_points
 from mmlearn.plots.style import COLOURS, STYLE, show
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
@@ -16,7 +17,7 @@ LINES = ("-", "--", ":", "-.")
 
 
 def bars(
-    scores: Mapping[str, Interval], title: str, label: str, reference: str | None = None
+    scores: Mapping[str, Estimate], title: str, label: str, reference: str | None = None
 ) -> None:
     """Show means as horizontal bars with their 95 % intervals.
 
@@ -238,19 +239,21 @@ def contributions(found: Mapping[str, Contributions], title: str) -> None:
         title: The message of the figure.
     """
     modalities = list(next(iter(found.values())).values)
+    unit = in_points(next(iter(next(iter(found.values())).values.values()))).unit
     height = 0.8 / len(modalities)
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 1 + 0.55 * len(found)))
         for number, modality in enumerate(modalities):
-            triples = 100 * np.array([one.values[modality] for one in found.values()])
+            shown = [in_points(one.values[modality]) for one in found.values()]
+            ends = [(e.mean - e.low, e.high - e.mean) for e in shown]
             places = (
                 np.arange(len(found)) + (number - (len(modalities) - 1) / 2) * height
             )
             axis.barh(
                 places,
-                triples[:, 0],
+                [one.mean for one in shown],
                 height,
-                xerr=np.abs(triples[:, 1:] - triples[:, :1]).T,
+                xerr=np.abs(ends).T,
                 color=COLOURS[number % len(COLOURS)],
                 edgecolor="black",
                 hatch=("", "///", "...", "xx", "--", "oo")[number % 6],
@@ -260,7 +263,7 @@ def contributions(found: Mapping[str, Contributions], title: str) -> None:
         axis.set_yticks(range(len(found)), list(found))
         axis.invert_yaxis()
         axis.axvline(0, color="black", lw=0.8)
-        axis.set(title=title, xlabel="contribution, points of accuracy")
+        axis.set(title=title, xlabel=f"contribution, {labelled}")
         axis.legend(
             frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5)
         )
