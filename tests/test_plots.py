@@ -21,7 +21,6 @@ RIGHT = np.eye(3)[LABELS]
 
 @pytest.fixture(autouse=True)
 def shell(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.base, "STAND_INS", {})  # of this process's other tests
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     plt.switch_backend("agg")
     plt.close("all")
