@@ -36,7 +36,7 @@ def bare(builds, data) -> None:
         model = build()
         optimizer = keras.optimizers.AdamW(weight_decay=1e-3)
         model.compile(optimizer, "sparse_categorical_crossentropy")
-        inputs = partial(evaluate.inputs_of, model)
+        inputs = model.inputs_from
         train = inputs(data.train), data.train.labels
         model.fit(*train, BATCH, EPOCHS, verbose=0)
         for split in (data.val, data.test):

@@ -1,23 +1,54 @@
 """`fuse`: the few lines that turn encoders, a fusion layer and a head into a model."""
 
+import inspect
 from collections.abc import Mapping, Sequence
+from functools import wraps
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
+from keras import ops
 
 from mmlearn.fusion import ModalityDropout
 from mmlearn.layers import ZeroAbsent
+
+if TYPE_CHECKING:
+    from mmlearn.datasets import Split
 
 
 @keras.saving.register_keras_serializable(package="mmlearn")
 class MultimodalModel(keras.Model):
     """A functional `keras.Model` that takes a dict of modalities and checks it.
 
-    Keras binds a dict's arrays to a functional model's inputs by position, and only
-    warns of an extra key. This class binds by name: a missing, extra or mis-shaped
-    modality raises one error that names it, in `fit`, `evaluate`, `predict` and calls,
-    also after saving and loading. Make one with `fuse`, or from named inputs:
-    `MultimodalModel([image, text], outputs)`.
+    Keras only warns of an extra key, and its errors do not name a modality. This class
+    binds by name: a missing, extra or mis-shaped modality raises one error that names
+    it, in `fit`, `evaluate`, `predict` and calls, also after saving and loading. Where
+    the model has an input `presence`, what is present is bound by name, too:
+    `{"image": x, "text": t, "presence": {"image": here, "text": there}}`, with flags of
+    shape (B,), 1 = present. Make one with `fuse`, or from named inputs:
+    `MultimodalModel([image, text], outputs)`; the columns of an input `presence` then
+    follow the other inputs' order.
     """
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities that the model takes, in its order."""
+        return modalities_of(self)
+
+    @property
+    def encoders(self) -> Mapping[str, keras.Model]:
+        """Modality → the model within that reads it, where there is one."""
+        # No dict: Keras would look into one for weights to save.
+        return MappingProxyType(encoders_of(self))
+
+    def inputs_from(
+        self,
+        samples: "Split | Mapping[str, np.ndarray]",
+        only: Sequence[str] | None = None,
+    ) -> dict:
+        """Return what this model takes from samples; see `models.inputs_from`."""
+        return inputs_from(self, samples, only)
 
     @property
     def input_spec(self):
@@ -25,28 +56,42 @@ class MultimodalModel(keras.Model):
         return
 
     def call(self, inputs, training=None, mask=None):
-        return super().call(_bound(self, inputs), training=training)
+        return super().call(in_order(self, inputs), training=training)
+
+    def compute_output_spec(self, inputs, training=None, mask=None):
+        return super().compute_output_spec(in_order(self, inputs))
+
+    def compute_output_shape(self, input_shape):
+        tensors = keras.tree.map_shape_structure(keras.KerasTensor, input_shape)
+        shapes = [tensor.shape for tensor in in_order(self, tensors)]
+        return super().compute_output_shape(shapes)
 
     # Checked before Keras sees the arrays, too: a backend may trace `call` with unknown
     # sizes, where a wrong one could not be noticed.
-    def fit(self, x=None, *args, **kwargs):
-        _check_arrays(self, x)
-        validation = kwargs.get("validation_data")
+    @wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        _check_arrays(self, given.get("x"))
+        validation = given.get("validation_data")
         if isinstance(validation, list | tuple):
             # Keras would notice after the first epoch only.
             _check_arrays(self, validation[0])
         if self.compiled and not self.optimizer.built:
             # Variables made while TensorFlow traces a step make it trace it twice.
             self.optimizer.build(self.trainable_variables)
-        return super().fit(x, *args, **kwargs)
+        return super().fit(*args, **kwargs)
 
-    def evaluate(self, x=None, *args, **kwargs):
-        _check_arrays(self, x)
-        return super().evaluate(x, *args, **kwargs)
+    @wraps(keras.Model.evaluate)
+    def evaluate(self, *args, **kwargs):
+        given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
+        _check_arrays(self, given.get("x"))
+        return super().evaluate(*args, **kwargs)
 
-    def predict(self, x=None, *args, **kwargs):
-        _check_arrays(self, x)
-        return super().predict(x, *args, **kwargs)
+    @wraps(keras.Model.predict)
+    def predict(self, *args, **kwargs):
+        given = inspect.signature(super().predict).bind(*args, **kwargs).arguments
+        _check_arrays(self, given["x"])
+        return super().predict(*args, **kwargs)
 
 
 def fuse(
@@ -65,8 +110,8 @@ def fuse(
         encoders: One model per modality, each with one named input.
         fusion: Layer from a list of features to one tensor; `None` for one encoder.
         head: Number of classes for a softmax, or any layer or model.
-        presence: Add an input `presence`, a mask of shape (B, M), 1 = present: what
-            stands in the place of an absent modality has no effect.
+        presence: Add an input `presence`: modality → flags of shape (B,), 1 = present.
+            What stands in the place of an absent modality has no effect.
         modality_dropout: Rate at which a present modality is hidden while training;
             needs `presence=True`.
         name: Name of the model.
@@ -115,12 +160,79 @@ def fuse(
     return MultimodalModel(inputs, head(joint), name=name)
 
 
+def modalities_of(model: keras.Model) -> tuple[str, ...]:
+    """Return the names of a model's inputs, in its order, without `presence`."""
+    return tuple(t.name for t in model.inputs if t.name != "presence")
+
+
 def encoders_of(model: keras.Model) -> dict[str, keras.Model]:
     """Return a composed model's encoders: modality → the model within that reads it."""
     parts = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     singles = [part for part in parts if len(part.inputs or ()) == 1]
     taken = {tensor.name for tensor in model.inputs}
     return {p.inputs[0].name: p for p in singles if p.inputs[0].name in taken}
+
+
+def inputs_from(
+    model: keras.Model,
+    samples: "Split | Mapping[str, np.ndarray]",
+    only: Sequence[str] | None = None,
+) -> dict:
+    """Return what a model takes from samples, on request with only some modalities.
+
+    Args:
+        model: A model with named inputs. One with an input `presence` is told what is
+            absent; to any other the absent are blank: no words, or the mean of all
+            samples.
+        samples: A split, or modality → array (N, ...), perhaps with a key `presence`:
+            modality → flags (N,). What is absent there stays absent.
+        only: Modalities that are present; `None` for all.
+
+    Returns:
+        Modality → array (N, ...) in the model's order, and `presence` for a model that
+        takes it: modality → booleans (N,); for a plain `keras.Model`, which cannot bind
+        these by name, an array (N, M) in the model's order.
+
+    Raises:
+        KeyError: If there is no such modality, here or in the samples.
+        ValueError: If `presence` in the samples is an array instead of a dict.
+
+    Example:
+        `model.predict(model.inputs_from(data.test, only=["image"]))`
+    """
+    given = dict(samples if isinstance(samples, Mapping) else samples.xy()[0])
+    here = given.pop("presence", {})
+    names = modalities_of(model)
+    present = names if only is None else only
+    if unknown := [name for name in (*present, *names) if name not in given]:
+        raise KeyError(f"modality {unknown[0]!r}: choose from {list(given)}")
+    arrays = {name: given[name] for name in names}
+    num = len(arrays[names[0]])
+    if len(names) == len(model.inputs):
+        return {n: a if n in present else blank(a) for n, a in arrays.items()}
+    _refuse_array(here, names)
+    whole = np.ones(num, bool)
+    flags = {n: (n in present) & np.asarray(here.get(n, whole), bool) for n in names}
+    if not isinstance(model, MultimodalModel):
+        flags = np.stack(list(flags.values()), axis=1).astype("float32")
+    return {**arrays, "presence": flags}
+
+
+def blank(array: np.ndarray) -> np.ndarray:
+    """Return what stands for absence to a model that cannot be told of it.
+
+    Args:
+        array: Shape (N, ...). Strings, and ids of shape (N,) or (N, length), become
+            empty texts; of anything else, each sample becomes the mean of all.
+
+    Returns:
+        An array of the same shape and dtype.
+    """
+    kind = array.dtype.kind
+    if kind in "OUiu" and array.ndim <= 2:
+        return np.full_like(array, "" if kind in "OU" else 0)
+    mean = array.mean(axis=0, dtype="float64")
+    return np.full_like(array, np.rint(mean) if kind in "iu" else mean)
 
 
 def classification_head(
@@ -150,29 +262,27 @@ def classification_head(
     return keras.Sequential([*steps, last], name="head")
 
 
-def _check_arrays(model: keras.Model, x) -> None:
-    arrays = x.values() if isinstance(x, Mapping) else x
-    if isinstance(x, Mapping | list | tuple) and all(
-        hasattr(a, "shape") for a in arrays
-    ):
-        _bound(model, x)
+def in_order(model: keras.Model, inputs) -> list:
+    """Return a model's inputs as a list in its order, checked by name and shape.
 
+    Args:
+        model: A model with named inputs.
+        inputs: Modality → tensor (B, ...), with `presence` as modality → flags (B,),
+            which become a mask (B, M) in the model's order; or a list of tensors that
+            is in the model's order already.
 
-def _bound(model: keras.Model, inputs) -> list:
-    """Return the inputs in the model's order, checked by name and shape."""
+    Raises:
+        ValueError: If a modality is missing, unknown or of another shape, or `presence`
+            is an array, whose order cannot be known. (A plain `keras.Model` takes it
+            as `inputs_from` gives it, as an array.)
+    """
     names = [tensor.name for tensor in model.inputs]
     if isinstance(inputs, Mapping):
-        if missing := [name for name in names if name not in inputs]:
-            raise ValueError(
-                f"modality {missing[0]!r} is missing: this model takes {names}, got "
-                f"{list(inputs)}"
-            )
-        if extra := [name for name in inputs if name not in names]:
-            raise ValueError(
-                f"modality {extra[0]!r} is unknown to this model, which takes {names}: "
-                "leave it out"
-            )
+        _check_names(inputs, names, "modality")
         values = [inputs[name] for name in names]
+        if "presence" in names and isinstance(model, MultimodalModel):
+            place = names.index("presence")
+            values[place] = _mask(values[place], modalities_of(model))
     else:
         values = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         if len(values) != len(names):
@@ -188,3 +298,47 @@ def _bound(model: keras.Model, inputs) -> list:
                 f"{('B', *expected)}"
             )
     return values
+
+
+def _check_arrays(model: keras.Model, x) -> None:
+    arrays = x.values() if isinstance(x, Mapping) else x
+    if isinstance(x, Mapping | list | tuple) and all(
+        hasattr(a, "shape") or isinstance(a, Mapping) for a in arrays
+    ):
+        in_order(model, x)
+
+
+def _mask(flags: Mapping, names: Sequence[str]):
+    """The mask (B, M) of what is present, float32, its columns in the names' order."""
+    _refuse_array(flags, names)
+    _check_names(flags, names, "presence of")
+    for name in names:
+        if len(flags[name].shape) != 1:
+            raise ValueError(
+                f"presence of {name!r} has shape {('B', *flags[name].shape[1:])}, "
+                "expected ('B',): one flag a sample"
+            )
+    return ops.stack([ops.cast(flags[name], "float32") for name in names], axis=1)
+
+
+def _refuse_array(flags, names: Sequence[str]) -> None:
+    if not isinstance(flags, Mapping):
+        told = ", ".join(f"{name!r}: flags" for name in names)
+        raise ValueError(
+            "presence is an array, whose columns may be in another order than this "
+            f"model's: give a dict with one flag a sample, {{{told}}}"
+        )
+
+
+def _check_names(given: Mapping, names: Sequence[str], what: str) -> None:
+    """Refuse a name that is missing, or one too many."""
+    if missing := [name for name in names if name not in given]:
+        raise ValueError(
+            f"{what} {missing[0]!r} is missing: this model takes {list(names)}, got "
+            f"{list(given)}"
+        )
+    if extra := [name for name in given if name not in names]:
+        raise ValueError(
+            f"{what} {extra[0]!r} is unknown to this model, which takes {list(names)}: "
+            "leave it out"
+        )

@@ -22,7 +22,7 @@ import numpy as np
 import mmlearn
 
 # Importing `models` and `encoders` registers the classes that a saved model names.
-from mmlearn import encoders, models, text  # noqa: F401
+from mmlearn import encoders, models, text
 
 FORMAT = 1  # version of the files' layout
 
@@ -102,8 +102,8 @@ class LoadedModel:
             )
         inputs = {name: self._row(name, given) for name in names}
         if may_lack:
-            here = [name in given for name in names]
-            inputs["presence"] = np.array([here], "float32")
+            inputs["presence"] = {n: np.array([n in given]) for n in names}
+        inputs = models.inputs_from(self.model, inputs)
         (shares,) = self.model.predict(inputs, verbose=0).astype(float)
         # NaN fails this test, too.
         if not (shares.min() >= 0 and abs(shares.sum() - 1) < 0.01):

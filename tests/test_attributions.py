@@ -25,9 +25,9 @@ def test_fusion_weights_are_the_softmax_of_the_scores(presence):
     found = explain.fusion_weights(model, inputs)
     np.testing.assert_allclose(found, np.tile(expected, (4, 1)), rtol=1e-5)
     if presence:
-        mask = np.tile(np.array([[1, 0]], "float32"), (4, 1))
-        found = explain.fusion_weights(model, {**inputs, "presence": mask})
-        np.testing.assert_allclose(found, mask)
+        flags = {"second": np.zeros(4, bool), "first": np.ones(4, bool)}
+        found = explain.fusion_weights(model, {**inputs, "presence": flags})
+        np.testing.assert_allclose(found, np.tile([1, 0], (4, 1)))
 
 
 def test_gates_are_returned_in_their_own_shape_and_a_mean_has_none():
@@ -78,7 +78,7 @@ def test_an_explained_model_can_still_be_saved(presence, tmp_path):
     parts = [tiny_cnn(), text.bag(6, 3, 2)]
     model = fuse(parts, WeightedFusion(3), 2, presence=presence)
     inputs = {"image": pictures()[0], "text": np.ones((6, 3), "int32")}
-    mask = {"presence": np.ones((6, 2), "float32")} if presence else {}
+    mask = {"presence": {m: np.ones(6, bool) for m in inputs}} if presence else {}
     before = model.predict({**inputs, **mask}, verbose=0)
     labels = np.arange(6) % 2
     split = Split(inputs, labels, np.arange(6))
@@ -158,7 +158,8 @@ def test_grad_cam_finds_the_patch_that_decides(presence):
     last[0] = [-9, 9]
     model.layers[-1].set_weights([last, np.array([0.5, -0.5])])
     inputs = {"image": x, "text": np.zeros((8, 3), "int32")}
-    given = inputs | ({"presence": np.ones((8, 2), "float32")} if presence else {})
+    flags = {m: np.ones(8, bool) for m in inputs}
+    given = inputs | ({"presence": flags} if presence else {})
     assert (model.predict(given, verbose=0).argmax(-1) == labels).all()
     found = explain.grad_cam(model, inputs)
     for i in np.flatnonzero(labels):
@@ -202,7 +203,7 @@ def test_token_attributions_in_a_model_with_a_mask_leave_padding_out():
     found = explain.token_attributions(model, inputs)
     assert (found[x == 0] == 0).all() and (found[x != 0] != 0).all()
     # The definition, for one word: the text without it.
-    whole = {**inputs, "presence": np.ones((2, 2), "float32")}
+    whole = {**inputs, "presence": {m: np.ones(2, bool) for m in inputs}}
     less = {**whole, "text": np.array([[4, 0, 0, 0], [6, 7, 8, 0]], "int32")}
     p, q = (model.predict(given, verbose=0) for given in (whole, less))
     expected = p.max(-1) - np.take_along_axis(q, p.argmax(-1)[:, None], 1)[:, 0]

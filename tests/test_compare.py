@@ -11,9 +11,9 @@ from known_answers import linear
 
 from mmlearn import evaluate
 from mmlearn.datasets import MultimodalDataset, Split, interactions
-from mmlearn.evaluate import compare, inputs_of
+from mmlearn.evaluate import compare
 from mmlearn.fusion import ConcatFusion, WeightedFusion
-from mmlearn.models import fuse
+from mmlearn.models import fuse, inputs_from
 
 DIM = 4
 
@@ -119,7 +119,7 @@ def test_a_repeated_run_is_read_from_the_cache_and_says_what_it_did(
         }
     assert again.single == found.single
     # The models, too: those just trained, and those rebuilt from the cache.
-    x = inputs_of(concat(), data.test)
+    x = inputs_from(concat(), data.test)
     for result in (found, again):
         for number, model in enumerate(result.models("concat")):
             predicted = model.predict(x, verbose=0)
@@ -277,7 +277,7 @@ def test_a_candidate_may_bring_its_own_fit_of_several_steps(data, fits, capsys):
     def twice(model, data, callbacks):
         model.compile("sgd", "sparse_categorical_crossentropy")
         for _ in range(2):
-            x = inputs_of(model, data.train)
+            x = inputs_from(model, data.train)
             model.fit(x, data.train.labels, 300, callbacks=callbacks, verbose=0)
 
     found = compare({"a": concat, "b": (weighted, twice)}, data, seeds=[0], fit=fits)
@@ -298,7 +298,7 @@ def still():
 def test_a_compiled_model_is_trained_as_it_says(data):
     found = compare({"still": still}, data, seeds=[5], epochs=1)
     keras.utils.set_random_seed(5)
-    untrained = still().predict(inputs_of(still(), data.test), verbose=0)
+    untrained = still().predict(inputs_from(still(), data.test), verbose=0)
     assert_close(found.predictions["still"][0], untrained, atol=1e-6)
 
 
@@ -309,7 +309,7 @@ def test_several_steps_at_a_time_give_the_same_predictions(data):
     def fit(model, data, callbacks, steps):
         loss = "sparse_categorical_crossentropy"
         model.compile("adam", loss, steps_per_execution=steps)
-        split = inputs_of(model, data.train), data.train.labels
+        split = inputs_from(model, data.train), data.train.labels
         model.fit(*split, 32, epochs=2, verbose=0, callbacks=callbacks)
 
     found = [
@@ -361,21 +361,23 @@ def test_data_with_a_mask_of_their_own_are_compared(fits):
     found = compare({"masked": masked}, data, seeds=[0], fit=fits)
     names = ["majority", "first only", "second only", "masked"]
     assert list(found.predictions)[:4] == names
-    x = inputs_of(masked(), data.test)
-    np.testing.assert_array_equal(x["presence"], data.test["presence"])
+    x = inputs_from(masked(), data.test)
+    for name, flags in data.test.presence.items():
+        np.testing.assert_array_equal(x["presence"][name], flags)
     predicted = found.models("masked")[0].predict(x, verbose=0)
     assert_close(found.predictions["masked"][0], predicted, atol=1e-6)
 
 
 def test_the_inputs_of_a_model_are_those_it_takes(data):
     one, two = encoders()
-    assert list(inputs_of(fuse([one], head=2), data.test)) == ["first"]
+    assert list(inputs_from(fuse([one], head=2), data.test)) == ["first"]
     masked = fuse([two, one], ConcatFusion(), presence=True)
-    x = inputs_of(masked, data.test)
+    x = inputs_from(masked, data.test)
     assert list(x) == ["second", "first", "presence"]
-    np.testing.assert_array_equal(x["presence"], np.ones((80, 2)))
+    assert list(x["presence"]) == ["second", "first"]
+    np.testing.assert_array_equal(list(x["presence"].values()), np.ones((2, 80)))
     with pytest.raises(KeyError, match="'third'"):
-        inputs_of(fuse([linear("third", np.eye(2))], head=2), data.test)
+        inputs_from(fuse([linear("third", np.eye(2))], head=2), data.test)
 
 
 def empty(data, split: str):

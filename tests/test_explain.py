@@ -1,5 +1,6 @@
 """Tests of explanations on tasks and models whose true answers are known."""
 
+from dataclasses import replace
 from itertools import combinations
 from math import comb
 
@@ -15,7 +16,7 @@ from scipy.special import ndtr
 from mmlearn import explain
 from mmlearn.datasets import Split, interactions
 from mmlearn.fusion import ConcatFusion
-from mmlearn.models import MultimodalModel, fuse
+from mmlearn.models import MultimodalModel, fuse, inputs_from
 
 NUM, NOISE = 4_000, 0.5
 SIGN = ndtr(1 / NOISE)
@@ -63,12 +64,12 @@ def test_shapley_values_are_those_of_the_bayes_limits(known):
 
 
 def found_without_any(model, split) -> float:
-    x = {**dict(split.inputs), "presence": np.zeros((len(split), 2), "float32")}
+    x = inputs_from(model, split, only=())
     return np.mean(model.predict(x, verbose=0).argmax(-1) == split.labels)
 
 
 def model_guesses(model, split) -> np.ndarray:
-    x = {**dict(split.inputs), "presence": np.ones((len(split), 2), "float32")}
+    x = inputs_from(model, split)
     return model.predict(x, verbose=0).argmax(-1)
 
 
@@ -173,7 +174,7 @@ def test_log_likelihood_adds_up():
     split, task = task_of("redundant")
     model = exact(task)
     found = explain.shapley(model, split, value="log likelihood")
-    x = {**split.inputs, "presence": np.ones((NUM, 2), "float32")}
+    x = inputs_from(model, split)
     own = model.predict(x, verbose=0)[np.arange(NUM), split.labels]
     total = np.mean(np.log(np.maximum(own, 1e-12))) - np.log(0.5)
     assert found["first"] + found["second"] == pytest.approx(total, abs=1e-4)
@@ -229,8 +230,8 @@ def two(presence: bool = False) -> MultimodalModel:
 
 def absent() -> Split:
     split = few(4)
-    mask = np.array([[1, 1], [1, 0], [1, 1], [1, 1]], "float32")
-    return Split({**split.inputs, "presence": mask}, split.labels, split.index)
+    flags = {"first": np.ones(4, bool), "second": np.array([True, False, True, True])}
+    return replace(split, presence=flags)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def drawn(task: Interactions, num: int, seed: int = 5):
     split = task.sample(1, 1, num, seed).test
     coordinates = [split[name] @ task.rotations[name] for name in task.modalities]
     ones = np.ones((num, task.num_modalities))
-    return coordinates, split.inputs.get("presence", ones), split.labels
+    presence = split.presence and np.stack(list(split.presence.values()), axis=1)
+    return coordinates, ones if presence is None else presence, split.labels
 
 
 def hidden_states(task: Interactions):
@@ -259,8 +260,9 @@ def test_a_bits_data_set_describes_itself():
 
 def test_missing_modalities_are_zeros_with_a_presence_mask():
     data, task = interactions("unique", 3, 6, 0.5, (0.0, 0.3, 1.0))
-    presence = data.train["presence"]
-    assert presence.shape == (20_000, 3) and presence.dtype == np.float32
+    assert list(data.train.presence) == list(data.modalities) == list(task.modalities)
+    presence = np.stack(list(data.train.presence.values()), axis=1)
+    assert presence.shape == (20_000, 3) and presence.dtype == bool
     assert presence[:, 0].all() and not presence[:, 2].any()
     assert abs(presence[:, 1].mean() - 0.7) < 4 * np.sqrt(0.21 / 20_000)
     for m, name in enumerate(task.modalities):

@@ -1,5 +1,7 @@
 """Tests of `fuse`: composed models check their modalities, equal plain Keras, train."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -247,3 +249,61 @@ def test_what_is_frozen_before_the_first_fit_stays():
     found = model.get_layer("image_cnn").get_weights()
     for one, other in zip(kept, found, strict=True):
         assert_equal(one, other)
+
+
+def test_a_model_says_what_it_takes(used, loaded):
+    for model in (used, loaded):
+        assert model.modalities == ("image", "text")
+        assert list(model.encoders) == ["image", "text"]
+        assert [e.name for e in model.encoders.values()] == ["image_cnn", "text_bag"]
+        assert all(e in model.layers for e in model.encoders.values())
+    x = used.inputs_from(dict(reversed(X.items())))
+    assert list(x) == ["image", "text"] and x["text"] is X["text"]
+    blank = used.inputs_from(X, only=["image"])
+    assert blank["image"] is X["image"] and not blank["text"].any()
+    with pytest.raises(KeyError, match="'sound': choose from .*'image'"):
+        used.inputs_from(X, only=["sound"])
+
+
+@pytest.mark.parametrize("name", ["fit", "evaluate", "predict"])
+def test_signatures_and_help_are_those_of_keras(name, fresh):
+    expected = inspect.signature(getattr(keras.Model, name))
+    assert inspect.signature(getattr(MultimodalModel, name)) == expected
+    assert "x" in inspect.signature(getattr(fresh, name)).parameters
+    assert getattr(fresh, name).__doc__ == getattr(keras.Model, name).__doc__
+
+
+def test_misfits_are_noticed_however_they_are_passed(fresh):
+    bad = {"image": X["image"]}
+    uses = [
+        lambda: fresh.fit(y=Y, x=bad, verbose=0),
+        lambda: fresh.fit(X, Y, 8, 1, 0, None, 0.0, (bad, Y)),
+        lambda: fresh.evaluate(y=Y, x=bad, verbose=0),
+        lambda: fresh.predict(x=bad, verbose=0),
+    ]
+    before = fresh.get_weights()
+    for use in uses:
+        with pytest.raises(ValueError, match="^modality 'text' is missing"):
+            use()
+    for one, other in zip(before, fresh.get_weights(), strict=True):
+        assert_equal(one, other)
+    with pytest.raises(TypeError, match="epoch"):
+        fresh.fit(X, Y, epoch=2)
+
+
+def test_shapes_and_symbolic_calls_are_bound_by_name(fresh):
+    shapes = {"text": (7, LENGTH), "image": (7, 28, 28, 1)}
+    assert fresh.compute_output_shape(shapes) == (7, 3)
+    in_order = [shapes["image"], shapes["text"]]
+    assert fresh.compute_output_shape(in_order) == (7, 3)
+    with pytest.raises(ValueError, match="'text' has shape"):
+        fresh.compute_output_shape({**shapes, "text": (7, 4)})
+    # As a part of another model; a fixed batch takes Keras the long way round.
+    given = {
+        "text": keras.Input(batch_shape=(BATCH, LENGTH), dtype="int32", name="text"),
+        "image": keras.Input(batch_shape=(BATCH, 28, 28, 1), name="image"),
+    }
+    whole = keras.Model(given, fresh(given))
+    assert whole.output_shape == (BATCH, 3)
+    found = whole.predict(X, BATCH, verbose=0)
+    assert_close(found, fresh.predict(X, verbose=0), atol=1e-6)

@@ -1,5 +1,6 @@
 """Tests of the set-up, and of what a notebook shows: figures and progress lines."""
 
+import inspect
 import subprocess
 import sys
 
@@ -11,8 +12,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.pylabtools import select_figure_formats
 from IPython.utils.capture import capture_output
 
+import mmlearn
 from mmlearn import plots, runtime
 from mmlearn.runtime import Gpu, Profile
+
+PUBLIC = ("datasets", "encoders", "evaluate", "explain", "fusion", "plots")
 
 
 def python(code: str) -> str:
@@ -50,6 +54,17 @@ except AttributeError as error:
         "data",
         "module 'mmlearn' has no attribute 'fussion'",
     ]
+
+
+@pytest.mark.parametrize("name", [None, *PUBLIC])
+def test_completion_shows_public_names_only(name):
+    package = mmlearn if name is None else getattr(mmlearn, name)
+    shown = [entry for entry in dir(package) if not entry.startswith("__")]
+    assert shown == sorted(package.__all__) and shown
+    for entry in shown:
+        thing = getattr(package, entry)
+        # Modules are shown where they are what a package offers.
+        assert not inspect.ismodule(thing) or name in (None, "encoders")
 
 
 # --- setup ---------------------------------------------------------------------------

@@ -298,7 +298,8 @@ def test_an_absent_modality_is_told_to_a_model_that_can_do_without(lacking, fold
         (0, 1): ({"text": NOTE}, {**blank, "text": TOKENIZER([NOTE])}),
     }
     for here, (given_, inputs) in cases.items():
-        inputs["presence"] = np.array([here], "float32")
+        flags = zip(("image", "text"), np.array(here)[:, None], strict=True)
+        inputs["presence"] = dict(flags)
         (expected,) = model.predict(inputs, verbose=0)
         assert_close(shares(lacking.classify(**given_)), expected, atol=1e-5)
     with pytest.raises(ValueError, match="needs one or more of image, text"):

@@ -11,9 +11,8 @@ from known_answers import assert_share, exact, linear
 from mmlearn import evaluate
 from mmlearn.datasets import Interactions, MultimodalDataset, Split, interactions
 from mmlearn.evaluate.corruptions import CORRUPTIONS
-from mmlearn.evaluate.stress import only
 from mmlearn.fusion import ConcatFusion
-from mmlearn.models import MultimodalModel, fuse
+from mmlearn.models import MultimodalModel, fuse, inputs_from
 from mmlearn.text import WordTokenizer
 
 NUM = 9
@@ -429,9 +428,9 @@ def test_what_the_data_lack_themselves_stays_missing():
     assert set(scores) == {("first", "second"), ("first",), ("second",)}
     for subset, runs in scores.items():
         assert_share(runs[0], task.limit(*subset), 4_000)
-    mask = only(model, data.test.inputs, ["second"])["presence"]
-    np.testing.assert_array_equal(mask[:, 0], 0)
-    np.testing.assert_array_equal(mask[:, 1], data.test["presence"][:, 1])
+    flags = inputs_from(model, data.test, ["second"])["presence"]
+    np.testing.assert_array_equal(flags["first"], 0)
+    np.testing.assert_array_equal(flags["second"], data.test.presence["second"])
     found = evaluate.robustness(model, data, "second", "shuffled", (0, 1))
     assert_share(found.curves["exact"][0, 0], task.limit(), 4_000)
 
@@ -440,11 +439,11 @@ def test_absent_modalities_have_no_effect_with_a_mask_and_are_blank_without():
     task = Interactions("unique", dim=4, noise=0.5)
     data = task.sample(9, 9, 50)
     told, other = exact(task), exact(task, presence=False)
-    inputs = only(told, data.test.inputs, ["first"])
-    np.testing.assert_array_equal(inputs["presence"], np.tile([1, 0], (50, 1)))
+    inputs = inputs_from(told, data.test, ["first"])
+    assert inputs["presence"]["first"].all() and not inputs["presence"]["second"].any()
     broken = {**inputs, "second": np.full_like(inputs["second"], np.nan)}
     assert_close(told.predict(broken, verbose=0), told.predict(inputs, verbose=0))
-    blank = only(other, data.test.inputs, ["first"])
+    blank = inputs_from(other, data.test, ["first"])
     assert list(blank) == ["first", "second"]
     assert np.array_equal(blank["first"], data.test["first"])
     means = np.tile(data.test["second"].mean(axis=0), (50, 1))
@@ -464,6 +463,6 @@ def test_missing_of_a_model_of_one_modality_and_of_runs(known):
 def test_an_unknown_modality_is_named(known):
     data, _, models = known
     with pytest.raises(KeyError, match="'third': choose from"):
-        only(models["both"], data.test.inputs, ["third"])
+        inputs_from(models["both"], data.test, ["third"])
     with pytest.raises(KeyError, match="'first': choose from"):
-        only(models["both"], {"second": data.test["second"]}, ["second"])
+        inputs_from(models["both"], {"second": data.test["second"]}, ["second"])

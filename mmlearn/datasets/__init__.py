@@ -48,3 +48,7 @@ __all__ = [
     "watch_imu",
     "windows",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what completion shows

@@ -27,12 +27,15 @@ class Split:
         index: Each sample's position in the collection it comes from, shape (N,).
         groups: What each sample belongs to, such as its patient, shape (N,); or `None`.
             No group may be in two splits, or the test scores flatter.
+        presence: Modality → flags of shape (N,), 1 where it is present; or `None`,
+            where all are always there.
     """
 
     inputs: Mapping[str, np.ndarray]
     labels: np.ndarray
     index: np.ndarray
     groups: np.ndarray | None = None
+    presence: Mapping[str, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -51,19 +54,41 @@ class Split:
         """Return what `fit` takes: a dict of the named modalities, and the labels.
 
         Args:
-            *modalities: Names; none means all.
+            *modalities: Names; none means all, and `presence` where the split has it.
+                Among names, `"presence"` adds the flags of the modalities named.
+
+        Raises:
+            KeyError: If there is no such modality, or no `presence`.
 
         Example:
             `model.fit(*data.train.xy("image"), validation_data=data.val.xy("image"))`
         """
-        names = modalities or tuple(self.inputs)
-        return {name: self[name] for name in names}, self.labels
+        names = modalities or (
+            *self.inputs,
+            *(["presence"] if self.presence is not None else []),
+        )
+        inputs = {name: self[name] for name in names if name != "presence"}
+        if "presence" in names:
+            if self.presence is None:
+                raise KeyError("'presence': all modalities are always there; drop it")
+            inputs["presence"] = {name: self.presence[name] for name in inputs}
+        return inputs, self.labels
 
     def take(self, rows: np.ndarray) -> "Split":
         """Return the samples at these positions (integers or a boolean mask)."""
-        inputs = {name: array[rows] for name, array in self.inputs.items()}
+
+        def taken(arrays):
+            return arrays and {name: array[rows] for name, array in arrays.items()}
+
         groups = None if self.groups is None else self.groups[rows]
-        return Split(inputs, self.labels[rows], self.index[rows], groups)
+        return replace(
+            self,
+            inputs=taken(self.inputs),
+            labels=self.labels[rows],
+            index=self.index[rows],
+            groups=groups,
+            presence=taken(self.presence),
+        )
 
     def replace(self, **inputs: np.ndarray) -> "Split":
         """Return the same samples with some modalities' arrays exchanged.
@@ -93,7 +118,8 @@ class MultimodalDataset:
     Raises:
         ValueError: If the splits have different modalities, an array's length differs
             from the number of labels, a label is out of range or of another kind than
-            in `train`, or a value is not finite.
+            in `train`, a value is not finite, or `presence` does not say of each
+            modality, by 0 or 1, whether it is there.
     """
 
     name: str
@@ -216,7 +242,10 @@ class MultimodalDataset:
             for name, array in self.train.inputs.items()
         )
         sizes = ", ".join(f"{split} {len(self[split])}" for split in SPLITS)
-        return f"{self.name} ({self.source}): {sizes}; {self._answer()}; {arrays}"
+        lacking = "" if self.train.presence is None else "; some are absent"
+        return (
+            f"{self.name} ({self.source}): {sizes}; {self._answer()}; {arrays}{lacking}"
+        )
 
     def _answer(self) -> str:
         if self.task == "regression":
@@ -261,6 +290,7 @@ class MultimodalDataset:
                     f"{where}: {key!r} holds NaN or infinity, first in row {row}: "
                     "repair or remove these samples"
                 )
+        self._check_presence(where, split)
         if self.task == "classes":
             wrong, allowed = (labels < 0) | (labels >= num), f"0 to {num - 1}"
         elif self.task == "multilabel":
@@ -273,3 +303,19 @@ class MultimodalDataset:
                 f"{where}: label {labels[row]} in row {row} is out of range, expected "
                 f"{allowed}"
             )
+
+    def _check_presence(self, where: str, split: Split) -> None:
+        if split.presence is None and self.train.presence is None:
+            return
+        found = split.presence if isinstance(split.presence, Mapping) else {}
+        if set(found) != set(self.modalities):
+            raise ValueError(
+                f"{where}: presence says of {list(found)} whether they are there, "
+                f"expected a dict of flags for {list(self.modalities)}, in each split"
+            )
+        for name, flags in found.items():
+            if flags.shape != (len(split),) or not np.isin(flags, (0, 1)).all():
+                raise ValueError(
+                    f"{where}: presence of {name!r} is {flags.dtype} of shape "
+                    f"{flags.shape}, expected 0 or 1 for each of {len(split)} samples"
+                )

@@ -7,3 +7,7 @@ of the model's `keras.Input`, and must be the modality's key in the data.
 from mmlearn.encoders import audio, image, pretrained, series, tabular, text, video
 
 __all__ = ["audio", "image", "pretrained", "series", "tabular", "text", "video"]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what completion shows

@@ -1,6 +1,6 @@
 """Is fusion really better, which modality did the work, and at what cost?"""
 
-from mmlearn.evaluate.comparison import Comparison, compare, inputs_of
+from mmlearn.evaluate.comparison import Comparison, compare
 from mmlearn.evaluate.conformal import Conformal, conformal
 from mmlearn.evaluate.corruptions import CORRUPTIONS
 from mmlearn.evaluate.cost import Cost, cost
@@ -15,13 +15,7 @@ from mmlearn.evaluate.metrics import (
     scores,
     task_of,
 )
-from mmlearn.evaluate.stress import (
-    Missing,
-    Robustness,
-    missing,
-    only,
-    robustness,
-)
+from mmlearn.evaluate.stress import Missing, Robustness, missing, robustness
 from mmlearn.evaluate.survival import concordance
 from mmlearn.evaluate.tables import COLUMNS, Table, table
 
@@ -44,14 +38,16 @@ __all__ = [
     "conformal",
     "correct",
     "cost",
-    "inputs_of",
     "interval",
     "majority",
     "missing",
-    "only",
     "paired_gain",
     "robustness",
     "scores",
     "table",
     "task_of",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what completion shows

@@ -21,14 +21,12 @@ def singles(builds: Sequence[Build], data: MultimodalDataset) -> dict[str, Build
     for build in builds:
         parts = models.encoders_of(build())
         found |= {m: partial(alone, build, m, outputs) for m in parts if m not in found}
-    # The mask of what is absent is no modality.
-    names = [m for m in data.modalities if m != "presence"]
-    if missing := [m for m in names if m not in found]:
+    if missing := [m for m in data.modalities if m not in found]:
         raise ValueError(
             f"no candidate has an encoder model for {missing[0]!r}: compose them with "
             f"models.fuse, or give singles={{{missing[0]!r}: build, ...}}"
         )
-    return {m: found[m] for m in names}
+    return {m: found[m] for m in data.modalities}
 
 
 def alone(build: Build, modality: str, outputs: Outputs) -> keras.Model:

@@ -12,7 +12,7 @@ from mmlearn import training
 from mmlearn.datasets import MultimodalDataset
 from mmlearn.evaluate import baselines, metrics, store, tables
 from mmlearn.evaluate.cost import Memory, latency, megabytes
-from mmlearn.evaluate.stress import modalities_of, only
+from mmlearn.models import inputs_from
 
 Build = Callable[[], keras.Model]
 Fit = Callable[[keras.Model, MultimodalDataset, list], object]
@@ -164,7 +164,7 @@ def compare(
         seeds: One training of each model per seed.
         epochs, batch_size: For the default `fit`.
         fit: `fit(model, data, callbacks)` trains a model on the modalities that it
-            takes (`mmlearn.evaluate.inputs_of`); the callbacks show the progress. The
+            takes (`mmlearn.models.inputs_from`); the callbacks show the progress. The
             default: AdamW and the loss that the labels ask for, unless the model is
             compiled.
         balance: Weigh the classes inversely to their frequency, in the default `fit`.
@@ -219,17 +219,6 @@ def compare(
     return found
 
 
-def inputs_of(model: keras.Model, split) -> dict[str, np.ndarray]:
-    """Return the arrays of the modalities that a model takes.
-
-    A `presence` mask that the split does not have is all ones.
-
-    Raises:
-        KeyError: If the model takes a modality that the split does not have.
-    """
-    return only(model, split.inputs, modalities_of(model))
-
-
 def _named(new, taken: Mapping):
     for name in (*new, "majority"):
         if name in taken:
@@ -275,7 +264,7 @@ def _trained(build, fit, data, seed, progress) -> tuple[dict, keras.Model]:
     # Predictions would be traced once more for each number of steps at a time.
     model.steps_per_execution = 1
     result = {
-        split: model.predict(inputs_of(model, data[split]), batch_size=256, verbose=0)
+        split: model.predict(inputs_from(model, data[split]), batch_size=256, verbose=0)
         for split in ("val", "test")
     }
     result |= {
@@ -304,8 +293,7 @@ class _Epochs(keras.callbacks.Callback):
 
 def _latency(model, split) -> np.ndarray:
     """Median seconds of a batch of 1 and of 256."""
-    inputs = inputs_of(model, split)
-    times = [latency(model, inputs, *how) for how in ((1, 20), (256, 5))]
+    times = [latency(model, split, *how) for how in ((1, 20), (256, 5))]
     return np.array([np.median(t) for t in times])
 
 
@@ -337,7 +325,7 @@ def _fit(model, data, callbacks, epochs, batch_size, balance) -> None:
         share = counts.sum() / len(counts)
         weights = {n: share / max(c, 1) for n, c in enumerate(counts)}
     model.fit(
-        inputs_of(model, data.train),
+        inputs_from(model, data.train),
         data.train.labels,
         batch_size,
         epochs,

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mmlearn.models import blank
+
 Corruption = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 
@@ -129,12 +131,8 @@ def shuffled(x: np.ndarray, severity: float, rng: np.random.Generator) -> np.nda
 def missing(x: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
     """Blank `severity` of the samples: an empty text, else the mean of all samples."""
     gone = rng.random(len(x)) < severity
-    if x.dtype.kind in "OUiu" and x.ndim <= 2:
-        blank = "" if x.dtype.kind in "OU" else 0
-    else:
-        blank = _like(x.mean(axis=0, dtype="float64"), x)
     result = x.copy()
-    result[gone] = blank
+    result[gone] = blank(x)[gone]
     return result
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import psutil
 
 from mmlearn import runtime
+from mmlearn.datasets import Split
 from mmlearn.encoders.tabular import Columns
-from mmlearn.evaluate.stress import modalities_of, only
 from mmlearn.evaluate.tables import Table
 from mmlearn.layers import (
     Attention,
@@ -19,6 +19,7 @@ from mmlearn.layers import (
     TokenEmbedding,
     TransformerBlock,
 )
+from mmlearn.models import inputs_from
 
 FREE = (
     keras.layers.InputLayer,
@@ -94,7 +95,7 @@ class Costs(dict):
 
 def cost(
     models: keras.Model | Mapping[str, keras.Model],
-    inputs: Mapping[str, np.ndarray],
+    inputs: Split | Mapping[str, np.ndarray],
     batch_sizes: tuple[int, ...] = (1, 256),
     repeats: int = 30,
 ) -> Costs:
@@ -102,8 +103,8 @@ def cost(
 
     Args:
         models: A model, or name → model.
-        inputs: Samples of every modality, such as `data.test.inputs`; repeated to fill
-            a batch.
+        inputs: Samples of every modality, such as `data.test` or its `inputs`; repeated
+            to fill a batch.
         batch_sizes: Batch sizes to time.
         repeats: Batches timed for each, after one that compiles.
 
@@ -141,7 +142,10 @@ def _cost(name, model, inputs, batch_sizes, repeats) -> Cost:
 
 
 def latency(
-    model: keras.Model, inputs: Mapping[str, np.ndarray], batch_size: int, repeats: int
+    model: keras.Model,
+    inputs: Split | Mapping[str, np.ndarray],
+    batch_size: int,
+    repeats: int,
 ) -> np.ndarray:
     """Return the seconds that each of several batches took, shape (repeats,).
 
@@ -150,12 +154,12 @@ def latency(
     Raises:
         ValueError: If there is no sample.
     """
+    inputs = inputs_from(model, inputs)
     num = len(next(iter(inputs.values())))
     if num == 0:
         raise ValueError("there is no sample to predict: the split is empty")
     rows = np.arange(batch_size) % num
-    filled = {name: array[rows] for name, array in inputs.items()}
-    batch = only(model, filled, modalities_of(model))
+    batch = keras.tree.map_structure(lambda array: array[rows], inputs)
     model.predict_on_batch(batch)
     taken = []
     for _ in range(repeats):

@@ -7,11 +7,11 @@ from itertools import combinations
 import keras
 import numpy as np
 
-from mmlearn.datasets import MultimodalDataset
+from mmlearn.datasets import MultimodalDataset, Split
 from mmlearn.evaluate import metrics
 from mmlearn.evaluate.corruptions import CORRUPTIONS, Corruption
-from mmlearn.evaluate.corruptions import missing as blank
 from mmlearn.evaluate.tables import Table
+from mmlearn.models import inputs_from, modalities_of
 
 Models = Mapping[str, keras.Model | Sequence[keras.Model]]
 
@@ -122,16 +122,12 @@ def robustness(
     curves: dict[str, list] = {key: [] for key in runs}
     for level in levels:
         rng = np.random.default_rng(seed)
-        inputs = dict(data.test.inputs)
-        inputs[modality] = damage(clean, level, rng) if level else clean
+        worse = damage(clean, level, rng) if level else clean
+        split = data.test.replace(**{modality: worse})
         for key, function in (prepare or {}).items():
-            inputs[key] = function(inputs[key])
+            split = split.replace(**{key: function(split[key])})
         for key, trained in runs.items():
-            right = [
-                _accuracy(m, only(m, inputs, modalities_of(m)), data.test.labels)
-                for m in trained
-            ]
-            curves[key].append(right)
+            curves[key].append([_accuracy(m, split) for m in trained])
     arrays = {key: np.array(curve).T for key, curve in curves.items()}
     return Robustness(modality, name, levels, arrays)
 
@@ -182,54 +178,12 @@ def missing(models: keras.Model | Models, data: MultimodalDataset) -> Missing:
     subsets = [subset for size in sizes for subset in combinations(names, size)]
     found = {
         name: {
-            subset: np.array(
-                [
-                    _accuracy(m, only(m, data.test.inputs, subset), data.test.labels)
-                    for m in trained
-                ]
-            )
+            subset: np.array([_accuracy(m, data.test, subset) for m in trained])
             for subset in subsets
         }
         for name, trained in _runs(models).items()
     }
     return Missing(found)
-
-
-def only(
-    model: keras.Model, inputs: Mapping[str, np.ndarray], present: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Return inputs for a model with only some modalities present.
-
-    Args:
-        model: With a `presence` input, which gets the mask; or without, and the absent
-            are blank: no words, or the mean of all samples.
-        inputs: Modality → array (N, ...), and perhaps the data's own `presence`, with a
-            column for each modality: what is absent there stays absent.
-        present: Modalities that stay.
-
-    Raises:
-        KeyError: If there is no such modality, here or in the inputs.
-    """
-    names, given = modalities_of(model), [n for n in inputs if n != "presence"]
-    if unknown := [name for name in (*present, *names) if name not in given]:
-        raise KeyError(f"modality {unknown[0]!r}: choose from {given}")
-    arrays = {name: inputs[name] for name in names}
-    num = len(arrays[names[0]])
-    if any(tensor.name == "presence" for tensor in model.inputs):
-        mask = np.tile(np.array([n in present for n in names], "float32"), (num, 1))
-        if "presence" in inputs:
-            mask *= inputs["presence"][:, [given.index(name) for name in names]]
-        return {**arrays, "presence": mask}
-    rng = np.random.default_rng(0)
-    return {
-        name: array if name in present else blank(array, 1, rng)
-        for name, array in arrays.items()
-    }
-
-
-def modalities_of(model: keras.Model) -> list[str]:
-    """Return the names of a model's inputs, without `presence`."""
-    return [tensor.name for tensor in model.inputs if tensor.name != "presence"]
 
 
 def _runs(models: keras.Model | Models) -> dict[str, list[keras.Model]]:
@@ -241,6 +195,7 @@ def _runs(models: keras.Model | Models) -> dict[str, list[keras.Model]]:
     }
 
 
-def _accuracy(model: keras.Model, inputs: Mapping, labels: np.ndarray) -> float:
+def _accuracy(model: keras.Model, split: Split, only=None) -> float:
+    inputs = inputs_from(model, split, only)
     predictions = model.predict(inputs, batch_size=256, verbose=0)
-    return float(metrics.correct(predictions, labels).mean())
+    return float(metrics.correct(predictions, split.labels).mean())

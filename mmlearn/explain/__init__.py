@@ -23,3 +23,7 @@ __all__ = [
     "shapley_values",
     "token_attributions",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what completion shows

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from mmlearn.evaluate.stress import modalities_of, only
 from mmlearn.explain.graphs import encoders, opened
+from mmlearn.models import in_order, inputs_from, modalities_of
 
 
 def grad_cam(
@@ -41,9 +41,10 @@ def grad_cam(
         raise ValueError(f"there is no encoder of {modality!r}, only of {list(parts)}")
     encoder, features = parts[modality]
     inner, last = _last_maps(encoder)
-    names = modalities_of(model)
-    given = only(model, inputs, names)
-    whole = model.predict(given, batch_size=256, verbose=0)
+    names = [tensor.name for tensor in model.inputs]
+    tensors = in_order(model, inputs_from(model, inputs))
+    given = dict(zip(names, tensors, strict=True))
+    whole = model.predict(tensors, batch_size=256, verbose=0)
     classes = whole.argmax(axis=-1) if classes is None else np.asarray(classes)
     front = keras.Model(inner.inputs, last)
     back = keras.Model([last], inner.outputs)
@@ -91,10 +92,11 @@ def token_attributions(
         KeyError: If there is no such modality.
     """
     if modality not in modalities_of(model):
-        raise KeyError(f"modality {modality!r}: choose from {modalities_of(model)}")
+        names = list(modalities_of(model))
+        raise KeyError(f"modality {modality!r}: choose from {names}")
     ids = np.asarray(inputs[modality])
     num, length = ids.shape
-    given = only(model, inputs, modalities_of(model))
+    given = inputs_from(model, inputs)
     whole = model.predict(given, batch_size=256, verbose=0)
     classes = whole.argmax(axis=-1) if classes is None else np.asarray(classes)
     own = np.take_along_axis(whole, classes[:, None], axis=1)
@@ -126,8 +128,7 @@ def fusion_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]):
     for layer, args, kwargs, _ in calls:
         if "return_weights" in inspect.signature(layer.call).parameters:
             reader = keras.Model(twin.inputs, _Weights(layer)(*args, **kwargs))
-            values = only(model, inputs, modalities_of(model))
-            arrays = [values[tensor.name] for tensor in model.inputs]
+            arrays = in_order(model, inputs_from(model, inputs))
             return reader.predict(arrays, batch_size=256, verbose=0)
     raise ValueError(f"no layer of {model.name!r} has weights to return")
 

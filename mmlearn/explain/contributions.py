@@ -10,8 +10,8 @@ import numpy as np
 
 from mmlearn import evaluate
 from mmlearn.datasets import Split
-from mmlearn.evaluate.stress import modalities_of, only
 from mmlearn.explain.graphs import predictor
+from mmlearn.models import inputs_from, modalities_of
 
 MOST = 6
 """Modalities up to which all subsets are tried."""
@@ -63,12 +63,11 @@ def ablation(model: keras.Model, split: Split) -> Contributions:
         split: Samples to score.
     """
     names = _modalities(model)
-    intact = _right(_predict(model, only(model, split.inputs, names)), split)
+    intact = _right(_predict(model, split), split)
     lost = {}
     for name in names:
         rest = [other for other in names if other != name]
-        inputs = only(model, split.inputs, rest)
-        lost[name] = intact - _right(_predict(model, inputs), split)
+        lost[name] = intact - _right(_predict(model, split, rest), split)
     note = f"accuracy lost without it; {len(split):,} samples"
     return _contributions("ablation", lost, note)
 
@@ -91,7 +90,7 @@ def permutation(
         ValueError: If there are fewer than two samples.
     """
     names, lost = _modalities(model), {}
-    predict, arrays = predictor(model, split.inputs)
+    predict, arrays = predictor(model, split)
     intact = _right(predict(arrays), split)
     for name in names:
         moved = [
@@ -112,7 +111,7 @@ def reliance(
         Modality → lost share of each class's samples, shape (num_classes,); NaN for a
         class without a sample.
     """
-    predict, arrays = predictor(model, split.inputs)
+    predict, arrays = predictor(model, split)
     intact = predict(arrays)
     before, classes = _right(intact, split), range(intact.shape[-1])
     found = {}
@@ -155,7 +154,7 @@ def emap(
     if modality not in names:
         raise KeyError(f"modality {modality!r}: choose one of {names}")
     split = split.take(np.arange(min(num, len(split))))
-    predict, arrays = predictor(model, split.inputs)
+    predict, arrays = predictor(model, split)
     size = len(split)
     logits, chunk = [], max(1, 20000 // size)
     for start in range(0, size, chunk):
@@ -204,12 +203,12 @@ def shapley(
         raise ValueError(f"value is {value!r}, choose 'accuracy' or 'log likelihood'")
     names = _modalities(model)
     _check_number(names)
-    masked = any(tensor.name == "presence" for tensor in model.inputs)
-    predict, arrays = (None, None) if masked else predictor(model, split.inputs)
+    masked = len(names) < len(model.inputs)
+    predict, arrays = (None, None) if masked else predictor(model, split)
     values = {}
     for subset in _subsets(names):
         if masked:
-            shares = _predict(model, only(model, split.inputs, sorted(subset)))
+            shares = _predict(model, split, sorted(subset))
         elif len(subset) == len(names):
             shares = predict(arrays)
         else:
@@ -270,7 +269,7 @@ def _subsets(names: list[str]) -> Iterator[frozenset]:
 
 
 def _modalities(model: keras.Model) -> list[str]:
-    names = modalities_of(model)
+    names = list(modalities_of(model))
     if len(names) < 2:
         raise ValueError(f"this model takes {names} only: nothing to compare it with")
     return names
@@ -289,7 +288,8 @@ def _permutations(num: int, repeats: int, seed: int) -> list[np.ndarray]:
     return found
 
 
-def _predict(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+def _predict(model: keras.Model, split: Split, only=None) -> np.ndarray:
+    inputs = inputs_from(model, split, only)
     return model.predict(inputs, batch_size=256, verbose=0)
 
 

@@ -5,6 +5,10 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
+
+from mmlearn.datasets import Split
+from mmlearn.models import in_order, inputs_from
 
 
 class Call(NamedTuple):
@@ -57,7 +61,7 @@ def encoders(
 
 
 def predictor(
-    model: keras.Model, inputs: Mapping[str, np.ndarray]
+    model: keras.Model, samples: Split | Mapping[str, np.ndarray]
 ) -> tuple[Callable, dict[str, np.ndarray]]:
     """Return a quick way to predict again with modalities recombined.
 
@@ -66,7 +70,7 @@ def predictor(
 
     Args:
         model: A composed model.
-        inputs: Modality → array (N, ...); a `presence` mask is all ones here.
+        samples: A split, or modality → array (N, ...); all modalities are present.
 
     Returns:
         A function of modality → array, and the arrays to recombine and give to it.
@@ -75,31 +79,28 @@ def predictor(
         ValueError: If the model takes a `presence` mask and modalities are absent.
     """
     names = [tensor.name for tensor in model.inputs]
-    if "presence" in names and not np.all(inputs.get("presence", 1)):
+    given = in_order(model, inputs_from(model, samples))
+    arrays = dict(zip(names, given, strict=True))
+    if not np.all(ops.convert_to_numpy(arrays.pop("presence", 1))):
         raise ValueError(
             "modalities are absent from these samples: take those that have all, "
-            "split.take(split['presence'].all(axis=1))"
+            "split.take(np.all(list(split.presence.values()), axis=0))"
         )
-    arrays = {name: inputs[name] for name in names if name != "presence"}
     twin, calls = opened(model)
     parts = encoders(twin, calls)
     rest = _after(twin, parts, list(arrays))
     run = model if rest is None else rest
     if run is not model:
+        names.sort(key=lambda name: name == "presence")  # where it is the last
         arrays = {
             name: parts[name][0].predict(array, batch_size=256, verbose=0)
             for name, array in arrays.items()
         }
 
     def predict(given: Mapping[str, np.ndarray]) -> np.ndarray:
-        values = [given[name] for name in arrays]
-        if "presence" in names:
-            values.append(np.ones((len(values[0]), len(arrays)), "float32"))
-        if run is model:
-            values = dict(zip(arrays, values[: len(arrays)], strict=True)) | (
-                {"presence": values[-1]} if "presence" in names else {}
-            )
-        return run.predict(values, batch_size=1024, verbose=0)
+        num = len(next(iter(given.values())))
+        values = {**given, "presence": np.ones((num, len(arrays)), "float32")}
+        return run.predict([values[name] for name in names], batch_size=1024, verbose=0)
 
     return predict, arrays
 

@@ -54,3 +54,7 @@ __all__ = [
     "TensorFusion",
     "WeightedFusion",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what completion shows

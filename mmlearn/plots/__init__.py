@@ -32,3 +32,7 @@ __all__ = [
     "show",
     "words",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # what completion shows

@@ -87,8 +87,8 @@ class Interactions:
         noise: Standard deviation σ of the noise on the signals, one number or one per
             modality; 0 for the bilinear task.
         missing: Probability that a modality is absent from a sample, one number or one
-            per modality. Where it is not 0, the data set has a further input
-            `presence`, float32 (N, M), and an absent vector is stored as zeros.
+            per modality. Where it is not 0, the splits have `presence`, and an absent
+            vector is stored as zeros.
         seed: Seeds the rotations.
 
     Raises:
@@ -319,13 +319,14 @@ class Interactions:
             used = signal.shape[1]
             coordinates[:, :used] = signal + sigma * coordinates[:, :used]
             inputs[name] = (coordinates @ rotation.T).astype("float32")
-        absent = self._each(self.missing)
+        absent, presence = self._each(self.missing), None
         if any(absent):
-            presence = (rng.random((num, len(absent))) >= absent).astype("float32")
-            for m, name in enumerate(self.modalities):
-                inputs[name] *= presence[:, [m]]
-            inputs["presence"] = presence
-        return Split(inputs, labels.astype("int64"), np.arange(num))
+            drawn = rng.random((num, len(absent))) >= absent
+            presence = dict(zip(self.modalities, drawn.T, strict=True))
+            for name, here in presence.items():
+                inputs[name] *= here[:, None]
+        labels = labels.astype("int64")
+        return Split(inputs, labels, np.arange(num), presence=presence)
 
     def _signals(self, num: int, rng: np.random.Generator) -> tuple[list, np.ndarray]:
         """Return the signals of each modality, and the labels."""
