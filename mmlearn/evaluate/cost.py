@@ -1,4 +1,4 @@
-"""What a model costs: weights, operations, time and memory."""
+"""What a model costs: weights, time and memory."""
 
 import threading
 import time
@@ -11,31 +11,8 @@ import psutil
 
 from mmlearn import runtime
 from mmlearn.datasets import Split
-from mmlearn.encoders.tabular import Columns
 from mmlearn.evaluate.tables import Table
-from mmlearn.layers import (
-    Attention,
-    PositionEmbedding,
-    TokenEmbedding,
-    TransformerBlock,
-)
 from mmlearn.models import inputs_from
-
-FREE = (
-    keras.layers.InputLayer,
-    keras.layers.Embedding,
-    keras.layers.Normalization,
-    keras.layers.LayerNormalization,
-    keras.layers.BatchNormalization,
-    TokenEmbedding,
-    PositionEmbedding,
-    Columns,
-)
-"""Layers with weights or states that multiply no matrix."""
-
-PRODUCTS = ("Attention", "AdditiveAttention", "MultiHeadAttention", "LogMel", "Dot")
-PRODUCTS += ("Matmul", "Einsum", "Tensordot", "Inner", "Outer", "Vdot")
-"""Layers and operations that multiply matrices, but may have no weights."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +22,6 @@ class Cost:
     Attributes:
         name: Name of the model.
         parameters: Number of weights.
-        flops: Floating-point operations for one sample, two for each multiply-add of a
-            matrix product or convolution, all else neglected; `None` where a layer's
-            cannot be counted.
         latency: Batch size → seconds per batch: median, 95th and 99th percentile.
         throughput: Samples per second at the largest batch.
         memory: Bytes by which the process grew at most while predicting; `None` where
@@ -57,7 +31,6 @@ class Cost:
 
     name: str
     parameters: int
-    flops: int | None
     latency: Mapping[int, tuple[float, float, float]]
     throughput: float
     memory: int | None
@@ -70,7 +43,7 @@ class Costs(dict):
     def table(self) -> Table:
         """Return one row per model."""
         batches = list(next(iter(self.values())).latency)
-        header = ("model", "parameters", "MFLOPs")
+        header = ("model", "parameters")
         header += tuple(f"ms, batch {size} (95 %)" for size in batches)
         rows = []
         for name, cost in self.items():
@@ -79,7 +52,7 @@ class Costs(dict):
                 for median, high, _ in cost.latency.values()
             ]
             rows.append(
-                (name, f"{cost.parameters:,}", _mega(cost.flops), *times)
+                (name, f"{cost.parameters:,}", *times)
                 + (f"{cost.throughput:,.0f}", megabytes(cost.memory))
             )
         device = next(iter(self.values())).device
@@ -99,7 +72,7 @@ def cost(
     batch_sizes: tuple[int, ...] = (1, 256),
     repeats: int = 30,
 ) -> Costs:
-    """Measure what models cost: weights, operations, time and memory.
+    """Measure what models cost: weights, time and memory.
 
     Args:
         models: A model, or name → model.
@@ -133,7 +106,6 @@ def _cost(name, model, inputs, batch_sizes, repeats) -> Cost:
     return Cost(
         name,
         model.count_params(),
-        flops(model),
         {n: tuple(np.percentile(t, (50, 95, 99))) for n, t in times.items()},
         largest / float(np.median(times[largest])),
         memory.growth,
@@ -199,88 +171,6 @@ class Memory:
             self.growth = max(self.growth, grown)
             if self._done.wait(0.02):
                 return
-
-
-def flops(model: keras.Model) -> int | None:
-    """Return the floating-point operations of one sample, or `None`.
-
-    Two for each multiply-add of a matrix product or convolution; additions of biases,
-    activations and normalisations are neglected. `None` if a layer's operations are not
-    known, or a size is open.
-    """
-    model = getattr(model, "_functional", model)  # which a Sequential wraps
-    if not hasattr(model, "_nodes_by_depth"):
-        return None
-    total = 0
-    for node in _nodes(model):
-        layer = node.operation
-        shapes = [tensor.shape[1:] for tensor in node.input_tensors]
-        output = node.outputs[0].shape[1:]
-        if any(None in shape for shape in [*shapes, output]):
-            return None
-        found = _flops(layer, shapes, output)
-        if found is None:
-            return None
-        total += found
-    return total
-
-
-def _nodes(model: keras.Model) -> list:
-    return [node for nodes in model._nodes_by_depth.values() for node in nodes]
-
-
-def _flops(layer, shapes: list[tuple], output: tuple) -> int | None:
-    """Operations of one call of a layer, from the shapes without their batch axis."""
-    kinds = keras.layers
-    if isinstance(layer, keras.Model):
-        return flops(layer)
-    if isinstance(layer, FREE):
-        return 0
-    if not getattr(layer, "weights", []):
-        return None if type(layer).__name__ in PRODUCTS else 0
-    if isinstance(layer, kinds.Dense):
-        return 2 * int(np.prod(output[:-1])) * int(np.prod(layer.kernel.shape))
-    if isinstance(layer, kinds.DepthwiseConv1D | kinds.DepthwiseConv2D):
-        return 2 * int(np.prod(output)) * int(np.prod(layer.kernel.shape[:-2]))
-    if isinstance(layer, kinds.Conv1D | kinds.Conv2D | kinds.Conv3D):
-        if layer.data_format != "channels_last":
-            return None
-        return 2 * int(np.prod(output[:-1])) * int(np.prod(layer.kernel.shape))
-    if isinstance(layer, kinds.SimpleRNN | kinds.LSTM | kinds.GRU):
-        cell = layer.cell
-        size = int(np.prod(cell.kernel.shape) + np.prod(cell.recurrent_kernel.shape))
-        return 2 * shapes[0][0] * size
-    if isinstance(layer, kinds.Bidirectional):
-        halves = [
-            _flops(half, shapes, output)
-            for half in (layer.forward_layer, layer.backward_layer)
-        ]
-        return None if None in halves else sum(halves)
-    if isinstance(layer, Attention):
-        (steps, size), sources = shapes[0], shapes[1][0]
-        # Queries and outputs for each step, keys and values for each source.
-        return 4 * (steps + sources) * size**2 + 4 * steps * sources * size
-    if isinstance(layer, TransformerBlock):
-        steps, size = shapes[0]
-        mlp = 4 * steps * size * layer.mlp_dim
-        return 8 * steps * size**2 + 4 * steps**2 * size + mlp
-    if type(layer).__module__.startswith("mmlearn.fusion") and all(
-        len(shape) == 1 for shape in shapes
-    ):
-        return _fusion_flops(layer)
-    return None
-
-
-def _fusion_flops(layer) -> int | None:
-    """Each matrix of a fusion of vectors meets each sample once."""
-    uncounted = any(p in type(layer).__name__ for p in ("Attention", "Bottleneck"))
-    if uncounted or getattr(layer, "factorization", None) == "mcb":
-        return None
-    return 2 * sum(int(np.prod(w.shape)) for w in layer.weights if len(w.shape) > 1)
-
-
-def _mega(count: int | None) -> str:
-    return "n/a" if count is None else f"{count / 1e6:.2f}"
 
 
 def megabytes(count: float | None) -> str:
