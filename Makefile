@@ -9,14 +9,10 @@ LOCK := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements/gpu.txt || echo 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo $$p && break; done)
-# Tests of what runs on every backend.
-NEUTRAL := $(wildcard $(addprefix tests/test_,text.py datasets.py interactions.py layers.py \
-	encoders.py fusion*.py presence.py pretrained.py models.py saving.py labels.py \
-	evaluate.py compare.py baselines.py store.py stress.py cost.py explain.py \
-	attributions.py benchmarks.py)) tests/exercises/test_graders.py
 SLOWEST := --durations=15 --durations-min=10
-ON_OTHER := $(OTHER)/bin/python -m pytest -n auto $(SLOWEST) \
-	-o addopts="-q -p no:nbval" $(NEUTRAL)
+# tests/conftest.py says which tests run on which backend.
+TESTS := -m pytest -n auto $(SLOWEST) -o addopts="-q -p no:nbval" \
+	tests --ignore tests/test_notebooks.py
 # JAX compiles each small operation: without optimizing, and once for all test workers.
 JAX_QUICKLY := JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
 	JAX_COMPILATION_CACHE_DIR=$(OTHER)/compiled \
@@ -45,9 +41,9 @@ lab: $(VENV)/.ready
 test: $(VENV)/.ready $(OTHER)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	KERAS_BACKEND=jax $(JAX_QUICKLY) $(ON_OTHER)
-	KERAS_BACKEND=torch $(ON_OTHER)
-	$(BIN)/python -m pytest -n auto $(SLOWEST) tests --ignore tests/test_notebooks.py
+	KERAS_BACKEND=jax $(JAX_QUICKLY) $(OTHER)/bin/python $(TESTS)
+	KERAS_BACKEND=torch $(OTHER)/bin/python $(TESTS)
+	$(BIN)/python $(TESTS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(SLOWEST) \
 		notebooks tests/test_notebooks.py
 

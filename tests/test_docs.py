@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from urllib.parse import unquote
@@ -187,14 +188,24 @@ def test_the_matrix_is_three_systems_two_pythons_two_backends():
     assert all((ROOT / lock).exists() for lock in locks.values())
 
 
-def test_the_workflow_tests_the_same_as_make_on_every_backend():
+def test_the_workflow_runs_the_same_tests_as_make():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
-    names = re.search(r"addprefix tests/test_,([^)]*)\)", makefile)[1].split()
-    scripts = [
-        s["run"] for s in steps(WORKFLOWS[0]) if "every backend" in s.get("name", "")
-    ]
-    found = re.findall(r"tests/test_(\S+)", scripts[0])
-    assert sorted(found) == sorted(names)
+    made = re.search(r"^TESTS := (.*)$", makefile, re.MULTILINE)[1]
+    made = made.replace("$(SLOWEST)", "").split()
+    scripts = [s.get("run", "") for s in steps(WORKFLOWS[0])]
+    assert [s.split()[1:] for s in scripts if "-n auto" in s] == [made]
+    assert makefile.count("$(TESTS)") == 3  # a backend each
+
+
+def test_a_renamed_test_file_does_not_drop_out(tmp_path):
+    shutil.copy(ROOT / "tests/conftest.py", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:nbval", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode and "there is no test_attributions.py" in done.stderr
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

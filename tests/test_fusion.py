@@ -153,6 +153,7 @@ def test_gradients_at_the_start_are_of_ordinary_size(name, content):
         assert gradient is None or np.abs(gradient).max() < 1e7
 
 
+@pytest.mark.one_backend
 @every
 def test_weights_have_the_documented_names_and_shapes(name):
     case = CASES[name]
@@ -183,6 +184,7 @@ def test_saving_and_loading_keeps_outputs_and_weights(name, tmp_path):
     assert [tuple(one.shape)[1:] for one in symbolic] == [y.shape[1:] for y in first]
 
 
+@pytest.mark.one_backend
 @every
 def test_config_makes_an_equal_layer(name):
     layer = CASES[name].make(name="fused", dtype="mixed_bfloat16")
@@ -220,6 +222,7 @@ def test_half_precision_is_finite_and_close(name, policy):
         assert_close(one, other, atol=margin * np.abs(other).max())
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("dtype", ["bool", "int32"])
 @every
 def test_a_mask_may_have_any_dtype(name, dtype):
@@ -229,6 +232,7 @@ def test_a_mask_may_have_any_dtype(name, dtype):
         assert_equal(one, other)
 
 
+@pytest.mark.one_backend
 @every
 def test_a_dict_is_taken_by_name_whatever_its_order(name):
     case = CASES[name]
