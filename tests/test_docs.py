@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 from mmlearn import fusion
 from mmlearn.datasets import sources
-from mmlearn_course import notebooks
+from mmlearn_course import notebooks, reference
 from mmlearn_course.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -232,3 +232,14 @@ def test_the_nbval_report_is_made_by_the_step_that_runs_the_notebooks():
 def test_the_workflows_say_that_they_have_not_run():
     assert "has not run on GitHub yet" in WORKFLOWS[1].read_text(encoding="utf-8")
     assert "has not run on GitHub yet" in page("instructors.md")
+
+
+def test_the_reference_is_what_the_docstrings_say():
+    for page, text in {
+        "api.md": reference.api(),
+        "architecture.md": reference.architecture(ROOT),
+    }.items():
+        stored = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        assert stored == text, (
+            f"docs/{page} is not of today: python -m mmlearn_course.reference"
+        )

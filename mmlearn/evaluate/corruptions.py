@@ -149,6 +149,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     "shuffled": shuffled,
     "missing": missing,
 }
+"""Name → what can happen to a modality; `robustness` takes these names."""
 
 
 def _like(values: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -153,6 +153,7 @@ METRICS = {
         Metric("correlation", percent=False),
     ),
 }
+"""Task → the metrics that `scores` gives."""
 
 
 def scores(predictions: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:

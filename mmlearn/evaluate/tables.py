@@ -13,6 +13,7 @@ COLUMNS = {
     "multilabel": ("accuracy", "balanced accuracy", "macro F1", "AUROC", "log loss"),
     "regression": ("R²", "MAE", "RMSE", "correlation"),
 }
+"""Task → the columns that a table shows unless told otherwise."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ STYLE = {
     "figure.dpi": 100,
     "savefig.facecolor": "white",
 }
+"""Matplotlib settings of every figure, for `plt.rc_context`."""
 
 
 def show(figure: Figure, alt: str) -> None:
