@@ -4,7 +4,6 @@ Both are made of the first sentence of each docstring; a test holds them to the 
 """
 
 import ast
-import importlib
 import inspect
 import re
 from itertools import pairwise
@@ -54,8 +53,8 @@ def architecture(root: Path) -> str:
     lines = [
         "# Where what is\n",
         MADE,
-        "Notebooks import `mmlearn`. `mmlearn_course` runs, checks, renders, grades and "
-        "packs the notebooks; it imports `mmlearn`, and only `mmlearn/__main__.py` "
+        "Notebooks import `mmlearn`. `mmlearn_course` runs, checks, renders, grades "
+        "and packs the notebooks; it imports `mmlearn`, and only `mmlearn/__main__.py` "
         "imports it back.",
     ]
     folder = None
