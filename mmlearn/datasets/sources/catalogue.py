@@ -21,6 +21,7 @@ class Source:
         md5: Checksum of the download where its publisher states no SHA-256. It finds
             damage, not malice.
         origin: Where a reader finds a file that is not downloaded.
+        notebooks: Numbers of the notebooks that use it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Source:
     stand_in: str
     md5: str = ""
     origin: str = ""
+    notebooks: tuple[str, ...] = ()
 
     @property
     def checksum(self) -> str:
@@ -52,6 +54,7 @@ _CIFAR10 = Source(
         "datasets/cifar-10-batches-py.tar.gz",
     ),
     stand_in="drawn pictures of the same ten classes",
+    notebooks=("00", "01", "02", "03", "12"),
 )
 
 _HYDRAULIC_RIG = Source(
@@ -63,6 +66,7 @@ _HYDRAULIC_RIG = Source(
     size=76_601_704,
     cached_files=("mmlearn/hydraulic_rig.zip",),
     stand_in="a simulated rig",
+    notebooks=("01", "05"),
 )
 
 # The shared file is rebuilt from copies: the same pictures in another order.
@@ -76,6 +80,7 @@ _PNEUMONIAMNIST = Source(
     cached_files=("mmlearn/pneumoniamnist.npz",),
     stand_in="drawn pictures of chests",
     md5="28209eda62fecd6e6a2d98b1501bb15f",
+    notebooks=("04",),
 )
 
 _COVID_CXR = Source(
@@ -88,6 +93,7 @@ _COVID_CXR = Source(
     cached_files=("mmlearn/covid_cxr.npz",),
     stand_in="",
     origin="https://github.com/ieee8023/covid-chestxray-dataset",
+    notebooks=("04",),
 )
 
 _OCCUPANCY = Source(
@@ -108,6 +114,7 @@ DATA_SETS: dict[str, Source] = {
     "cifar10_full": replace(
         _CIFAR10,
         name="cifar10_full",
+        notebooks=(),
         shared_file="cifar10_jpeg_full.npz",
         shared_sha256=(
             "ef25a6cf560ef85ae03a12f757d5d60a9e1a9395bceb14dd564f02e1f0cbd0a1"

