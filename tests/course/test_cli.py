@@ -1,8 +1,8 @@
 """The command line: verbs, exit codes, one line for people, Ctrl-C."""
 
 import os
-import signal
 import re
+import signal
 import subprocess
 import sys
 import time
