@@ -247,8 +247,7 @@ found.table(["accuracy"])
     (
         "",
         """
-gain, low, high = found.gain("both")
-assert low > 0, "fusion does not beat the better single modality"
+assert found.gain("both").low > 0, "fusion does not beat the better single modality"
 """,
     ),
     (

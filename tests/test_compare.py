@@ -97,13 +97,15 @@ def test_every_baseline_is_there(found, data):
 
 
 def test_two_modalities_of_unique_information_beat_either(found):
-    gain, low, high = found.gain("concat")
-    assert 0 < low < gain < high
+    gain = found.gain("concat")
+    assert 0 < gain.low < gain.mean < gain.high
+    assert (gain.n, gain.unit) == (len(found.labels), "samples")
     scores = {
         n: evaluate.accuracy(p, found.labels) for n, p in found.predictions.items()
     }
-    assert gain == pytest.approx(scores["concat"].mean - scores[found.single].mean)
-    assert found.gain("concat", over="concat") == (0, 0, 0)
+    assert gain.mean == pytest.approx(scores["concat"].mean - scores[found.single].mean)
+    nothing = found.gain("concat", over="concat")
+    assert nothing.low == nothing.mean == nothing.high == 0
 
 
 def test_a_repeated_run_is_read_from_the_cache_and_says_what_it_did(

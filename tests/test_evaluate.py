@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics
 
 from mmlearn import evaluate
-from mmlearn.evaluate import Interval, interval, paired_gain, table
+from mmlearn.evaluate import Estimate, interval, paired_gain, table
 
 finite = st.floats(-1e3, 1e3)
 
@@ -47,8 +47,27 @@ def test_one_seed_has_no_finite_interval():
 
 
 def test_an_interval_prints_with_its_half_width():
-    assert f"{Interval(71.25, 1.34):.1f}" == "71.2 ± 1.3"
-    assert f"{Interval(4.26, 3.31):+.1f}" == "+4.3 ± 3.3"
+    seeds = Estimate(71.25, 69.91, 72.59, 3, "seeds")
+    assert f"{seeds:.1f}" == "71.2 ± 1.3" and str(seeds) == "71.2 ± 1.34 (3 seeds)"
+    assert f"{Estimate(4.26, 0.95, 7.57, 3, 'seeds'):+.1f}" == "+4.3 ± 3.3"
+
+
+def test_an_interval_that_is_not_symmetric_prints_its_ends():
+    gain = Estimate(0.093, 0.068, 0.116, 1000, "samples")
+    assert f"{100 * gain:.1f}" == "9.3 (6.8 to 11.6)"
+    assert str(gain) == "0.093 (0.068 to 0.116) (1,000 samples)"
+
+
+@given(
+    scores=st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9),
+    factor=st.floats(-100, 100),
+)
+def test_an_estimate_can_be_scaled_before_or_after(scores, factor):
+    before, after = interval(np.multiply(factor, scores)), factor * interval(scores)
+    ends = [(e.low, e.mean, e.high) for e in (before, after)]
+    np.testing.assert_allclose(*ends, atol=1e-6)
+    assert (after.n, after.unit) == (len(scores), "seeds")
+    assert "±" in f"{after:.3f}"
 
 
 @pytest.mark.parametrize("scores", [[], [0.5, np.nan], [np.inf]])
@@ -72,17 +91,18 @@ def test_accuracy_is_the_mean_over_seeds():
 
 def test_identical_predictions_gain_exactly_nothing():
     probabilities, labels = predictions(2, 40, 3)
-    assert paired_gain(probabilities, probabilities, labels) == (0, 0, 0)
+    gain = paired_gain(probabilities, probabilities, labels)
+    assert gain.low == gain.mean == gain.high == 0
 
 
 def test_a_clear_gain_is_positive_and_excludes_0():
     labels = np.arange(100) % 2
     ours, theirs = always(labels >= 0, labels), always(np.arange(100) < 60, labels)
-    gain, low, high = paired_gain(ours, theirs, labels)
-    assert gain == pytest.approx(0.4)
-    assert 0 < low < gain < high
+    gain = paired_gain(ours, theirs, labels)
+    assert gain.mean == pytest.approx(0.4)
+    assert 0 < gain.low < gain.mean < gain.high
     worse = paired_gain(theirs, ours, labels)
-    assert worse[0] == pytest.approx(-0.4) and worse[2] < 0
+    assert worse.mean == pytest.approx(-0.4) and worse.high < 0
 
 
 def test_gain_is_reproducible_by_seed_and_takes_other_numbers_of_seeds():
@@ -90,9 +110,9 @@ def test_gain_is_reproducible_by_seed_and_takes_other_numbers_of_seeds():
     theirs = predictions(1, 50, 3, seed=2)[0]
     first = paired_gain(ours, theirs, labels)
     assert paired_gain(ours, theirs, labels) == first
-    assert paired_gain(ours, theirs, labels, seed=1)[1:] != first[1:]
+    assert paired_gain(ours, theirs, labels, seed=1).low != first.low
     accuracies = [evaluate.accuracy(p, labels).mean for p in (ours, theirs)]
-    assert first[0] == pytest.approx(accuracies[0] - accuracies[1])
+    assert first.mean == pytest.approx(accuracies[0] - accuracies[1])
 
 
 def test_the_interval_of_the_gain_covers_the_truth_about_as_often_as_it_says():
@@ -100,12 +120,12 @@ def test_the_interval_of_the_gain_covers_the_truth_about_as_often_as_it_says():
     labels, covered = np.arange(120) % 2, 0
     for _ in range(100):
         ours, theirs = (always(rng.random(120) < p, labels) for p in (0.8, 0.65))
-        _, low, high = paired_gain(ours, theirs, labels)
-        covered += low <= 0.15 <= high
+        gain = paired_gain(ours, theirs, labels)
+        covered += gain.low <= 0.15 <= gain.high
     # 95 expected; four standard deviations are 9.
     assert 86 <= covered <= 100
     # An interval that is far too wide would cover always, too.
-    assert high - low < 0.3
+    assert gain.high - gain.low < 0.3
 
 
 def test_majority_predicts_the_class_shares():
@@ -375,12 +395,13 @@ def test_calibration_refuses_logits():
 
 def test_the_bootstrap_agrees_with_theory_and_moves_with_the_values():
     values = np.random.default_rng(1).normal(size=400)
-    mean, low, high = evaluate.bootstrap(values)
+    found = evaluate.bootstrap(values, unit="people")
     error = values.std() / 20
-    assert mean == values.mean()
-    np.testing.assert_allclose([low, high], mean + np.array([-1.96, 1.96]) * error, 0.1)
+    assert (found.mean, found.n, found.unit) == (values.mean(), 400, "people")
+    ends = np.array([found.low, found.high])
+    np.testing.assert_allclose(ends, found.mean + np.array([-1.96, 1.96]) * error, 0.1)
     moved = evaluate.bootstrap(3 * values + 1)
-    np.testing.assert_allclose(moved, 3 * np.array([mean, low, high]) + 1)
+    np.testing.assert_allclose([moved.low, moved.high], 3 * ends + 1)
     for bad in ([], [1.0, np.nan]):
         with pytest.raises(ValueError, match="expected finite numbers"):
             evaluate.bootstrap(np.array(bad))
@@ -403,7 +424,7 @@ def test_what_is_right_of_labels_and_numbers():
     # Nearer is a gain.
     guesses, numbers = numbered()
     near = numbers + (guesses - numbers) / 2
-    assert paired_gain(near, guesses, numbers)[1] > 0
+    assert paired_gain(near, guesses, numbers).low > 0
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ def test_ablation_is_what_the_bayes_limit_loses(known):
     for name, other in (("first", "second"), ("second", "first")):
         truth = task.limit() - task.limit(other)
         assert found[name] == pytest.approx(truth, abs=0.025)
-        mean, low, high = found.values[name]
-        assert low <= mean <= high and high - low < 0.06
+        one = found.values[name]
+        assert one.low <= one.mean <= one.high and one.high - one.low < 0.06
 
 
 def test_shapley_values_are_those_of_the_bayes_limits(known):
@@ -95,15 +95,16 @@ def test_permutation_loses_what_theory_says(known):
 
 def test_emap_finds_interactions_where_there_are_any(known):
     kind, split, _, model = known
-    whole, additive, (gain, low, high) = explain.emap(model, split, num=300)
+    whole, additive, gain = explain.emap(model, split, num=300)
     guesses = model_guesses(model, split)[:300]
     assert whole == pytest.approx(np.mean(guesses == split.labels[:300]))
-    assert gain == pytest.approx(whole - additive) and low <= gain <= high
+    assert gain.mean == pytest.approx(whole - additive)
+    assert gain.low <= gain.mean <= gain.high
     if kind in ("redundant", "unique"):
-        assert gain == pytest.approx(0, abs=0.025)
+        assert gain.mean == pytest.approx(0, abs=0.025)
     else:
         assert_share(additive, 0.5, 300)
-        assert low > 0.3
+        assert gain.low > 0.3
 
 
 def test_unequal_modalities_are_ranked_and_an_unused_one_gets_nothing():
@@ -122,7 +123,8 @@ def test_unequal_modalities_are_ranked_and_an_unused_one_gets_nothing():
         explain.permutation(model, split, repeats=2),
         explain.shapley(model, split),
     ):
-        assert found.values["second"] == (0, 0, 0)
+        one = found.values["second"]
+        assert one.low == one.mean == one.high == 0
         assert found["first"] > 0.4
     assert (explain.reliance(model, split, repeats=2)["second"] == 0).all()
 

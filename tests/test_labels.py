@@ -74,8 +74,8 @@ def test_several_labels_are_compared(of_labels):
     assert share["both"] > 0.9
     assert 0.6 < share["a only"] < 0.85 and 0.6 < share["b only"] < 0.85
     assert share["majority"] < 0.7
-    gain, low, high = found.gain("both")
-    assert 0 < low < gain < high
+    gain = found.gain("both")
+    assert 0 < gain.low < gain.mean < gain.high
     shares = data.train.labels.mean(axis=0)
     np.testing.assert_allclose(found.predictions["majority"][0, 0], shares)
 
@@ -90,8 +90,10 @@ def test_a_number_is_compared(of_numbers):
     assert error["both"] < 0.3
     assert 0.6 < error["a only"] < 1.1 and 0.6 < error["b only"] < 1.1
     assert error["majority"] > error[found.single]
-    gain, low, _ = found.gain("both")
-    assert low > 0 and gain == pytest.approx(error[found.single] - error["both"])
+    gain = found.gain("both")
+    assert gain.low > 0 and gain.mean == pytest.approx(
+        error[found.single] - error["both"]
+    )
     np.testing.assert_allclose(
         found.predictions["majority"], np.median(data.train.labels)
     )

@@ -91,7 +91,8 @@ def test_robustness_tells_where_each_curve_begins_and_ends():
 
 
 def test_contributions_list_every_modality_of_every_measure():
-    values = {"image": (0.3, 0.2, 0.4), "text": (-0.1, -0.2, 0.0)}
+    ends = {"image": (0.3, 0.2, 0.4), "text": (-0.1, -0.2, 0.0)}
+    values = {m: evaluate.Estimate(*e, 300, "samples") for m, e in ends.items()}
     one = Contributions("ablation", values, "")
     alt = alt_of(lambda: plots.contributions({"ablation": one}, "Who did it?"))
     assert "ablation: image 30, text -10" in alt

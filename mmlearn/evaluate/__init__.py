@@ -4,7 +4,7 @@ from mmlearn.evaluate.comparison import Comparison, compare
 from mmlearn.evaluate.conformal import Conformal, conformal
 from mmlearn.evaluate.corruptions import CORRUPTIONS
 from mmlearn.evaluate.cost import Cost, cost
-from mmlearn.evaluate.intervals import Interval, bootstrap, interval
+from mmlearn.evaluate.intervals import Estimate, bootstrap, interval
 from mmlearn.evaluate.metrics import (
     METRICS,
     accuracy,
@@ -26,7 +26,7 @@ __all__ = [
     "Comparison",
     "Conformal",
     "Cost",
-    "Interval",
+    "Estimate",
     "Missing",
     "Robustness",
     "Table",

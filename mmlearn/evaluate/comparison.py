@@ -12,6 +12,7 @@ from mmlearn import training
 from mmlearn.datasets import MultimodalDataset
 from mmlearn.evaluate import baselines, metrics, store, tables
 from mmlearn.evaluate.cost import Memory, latency, megabytes
+from mmlearn.evaluate.intervals import Estimate
 from mmlearn.models import inputs_from
 
 Build = Callable[[], keras.Model]
@@ -74,7 +75,7 @@ class Comparison:
         """Return test scores with their intervals; see `evaluate.table`."""
         return tables.table(self.predictions, self.labels, self.parameters, columns)
 
-    def gain(self, name: str, over: str | None = None) -> tuple[float, float, float]:
+    def gain(self, name: str, over: str | None = None) -> Estimate:
         """Return the paired gain of one row over another and its 95 % interval.
 
         Args:
@@ -91,8 +92,9 @@ class Comparison:
         rows = []
         for name in self.predictions:
             if name != self.single:
-                gain, low, high = (scale * x for x in self.gain(name))
-                rows.append((name, f"{gain:+.1f}", f"{low:+.1f} to {high:+.1f}"))
+                gain = scale * self.gain(name)
+                ends = f"{gain.low:+.1f} to {gain.high:+.1f}"
+                rows.append((name, f"{gain.mean:+.1f}", ends))
         note = (
             f"against {self.single}, on the same {len(self.labels):,} test samples; "
             "bootstrap over the samples"

@@ -1,40 +1,62 @@
 """A number with its spread: over seeds, or over samples."""
 
 from dataclasses import dataclass
+from math import inf, isclose, isfinite
 
 import numpy as np
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean and the half-width of its 95 % interval."""
+class Estimate:
+    """A mean with its 95 % interval, and over what it was taken.
+
+    Prints as `71.2 ± 1.3`, or as `9.3 (6.8 to 11.6)` where the interval is not
+    symmetric. `100 * estimate` is the same in percent.
+
+    Attributes:
+        mean: The estimate.
+        low: Lower end of the interval; -inf where one value shows no spread.
+        high: Upper end; inf where one value shows no spread.
+        n: Number of values.
+        unit: What each value stands for, such as `"seeds"`, `"samples"` or `"people"`.
+    """
 
     mean: float
-    half_width: float
+    low: float
+    high: float
+    n: int
+    unit: str
 
     @property
-    def low(self) -> float:
-        """Lower end."""
-        return self.mean - self.half_width
+    def half_width(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
 
-    @property
-    def high(self) -> float:
-        """Upper end."""
-        return self.mean + self.half_width
+    def __rmul__(self, factor: float) -> "Estimate":
+        low, high = sorted((factor * self.low, factor * self.high))
+        return Estimate(factor * self.mean, low, high, self.n, self.unit)
 
     def __format__(self, spec: str) -> str:
-        if not np.isfinite(self.half_width):
-            return format(self.mean, spec)
-        return f"{self.mean:{spec}} ± {self.half_width:{spec.removeprefix('+')}}"
+        mean, half = format(self.mean, spec), self.half_width
+        if not isfinite(half):
+            return mean
+        # The ends of a symmetric one may differ by their rounding.
+        if isclose(self.high + self.low, 2 * self.mean, abs_tol=1e-6 * half):
+            return f"{mean} ± {half:{spec.removeprefix('+')}}"
+        return f"{mean} ({self.low:{spec}} to {self.high:{spec}})"
+
+    def __str__(self) -> str:
+        return f"{self:.3g} ({self.n:,} {self.unit})"
 
 
-def interval(scores) -> Interval:
+def interval(scores, unit: str = "seeds") -> Estimate:
     """Return the mean of scores over seeds with its 95 % t-interval.
 
-    half-width = t_{0.975, n-1} · s / √n; infinite for one seed, which has no spread.
+    mean ± t_{0.975, n-1} · s / √n; infinite for one seed, which has no spread.
 
     Args:
         scores: One score per seed, shape (seeds,).
+        unit: What the scores are of, where it is not seeds.
 
     Raises:
         ValueError: If there is no score, or one is not finite.
@@ -44,19 +66,20 @@ def interval(scores) -> Interval:
     scores = np.asarray(scores, float)
     if scores.size == 0 or not np.isfinite(scores).all():
         raise ValueError(f"scores are {scores.tolist()}: expected finite numbers")
-    if scores.size == 1:
-        return Interval(float(scores[0]), float("inf"))
-    t = stats.t.ppf(0.975, scores.size - 1)
-    half_width = t * scores.std(ddof=1) / np.sqrt(scores.size)
-    return Interval(float(scores.mean()), float(half_width))
+    mean, half = float(scores.mean()), inf
+    if scores.size > 1:
+        t = stats.t.ppf(0.975, scores.size - 1)
+        half = float(t * scores.std(ddof=1) / np.sqrt(scores.size))
+    return Estimate(mean, mean - half, mean + half, scores.size, unit)
 
 
-def bootstrap(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+def bootstrap(values: np.ndarray, seed: int = 0, unit: str = "samples") -> Estimate:
     """Return the mean over samples and its 95 % interval from 2,000 resamples.
 
     Args:
         values: One value per sample, shape (N,).
         seed: Seeds the resampling.
+        unit: What the values are of, where it is not samples.
 
     Raises:
         ValueError: If there is no value, or one is not finite.
@@ -68,4 +91,4 @@ def bootstrap(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
     # One resample at a time: all at once, many samples would fill the memory.
     means = [values[rng.integers(num, size=num)].mean() for _ in range(2000)]
     low, high = np.percentile(means, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
+    return Estimate(float(values.mean()), float(low), float(high), num, unit)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmlearn.evaluate.intervals import Interval, bootstrap, interval
+from mmlearn.evaluate.intervals import Estimate, bootstrap, interval
 
 NUM_BINS = 15
 """Bins of the calibration error, equal in width."""
@@ -57,7 +57,7 @@ def correct(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return -np.abs(predictions - labels)
 
 
-def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Interval:
+def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Estimate:
     """Return the accuracy over seeds with its interval.
 
     Args:
@@ -69,7 +69,7 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Interval:
 
 def paired_gain(
     ours: np.ndarray, theirs: np.ndarray, labels: np.ndarray, seed: int = 0
-) -> tuple[float, float, float]:
+) -> Estimate:
     """Return how much more often one candidate is right, on the same test samples.
 
     The difference in `correct` of each test sample, averaged over the seeds, is
@@ -82,8 +82,8 @@ def paired_gain(
         seed: Seeds the resampling.
 
     Returns:
-        The mean gain and the ends of its 95 % interval: shares of 1, or the label's
-        unit (by how much the absolute error is smaller) for numbers.
+        The mean gain and its 95 % interval over the samples: shares of 1, or the
+        label's unit (by how much the absolute error is smaller) for numbers.
     """
     gains = correct(ours, labels).mean(0) - correct(theirs, labels).mean(0)
     return bootstrap(gains, seed)

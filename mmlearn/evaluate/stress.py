@@ -31,7 +31,7 @@ class Robustness:
     severities: np.ndarray
     curves: Mapping[str, np.ndarray]
 
-    def relative(self, name: str) -> metrics.Interval:
+    def relative(self, name: str) -> metrics.Estimate:
         """Return the relative robustness: the area under score / clean score.
 
         1 where nothing is lost; mean over the severities by the trapezoidal rule.
@@ -39,7 +39,7 @@ class Robustness:
         curve = self.curves[name]
         return metrics.interval(self._area(curve / curve[:, :1]))
 
-    def effective(self, name: str, reference: str) -> metrics.Interval:
+    def effective(self, name: str, reference: str) -> metrics.Estimate:
         """Return the effective robustness: what is left beyond what is to be expected.
 
         Expected is the reference's curve, moved on the logit scale so that it starts at

@@ -1,6 +1,6 @@
 """What each modality contributes to a model's predictions."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial
@@ -23,24 +23,24 @@ class Contributions:
 
     Attributes:
         title: What the numbers are.
-        values: Modality → mean over the samples, and the ends of its 95 % bootstrap
-            interval; shares of 1.
+        values: Modality → mean over the samples with its 95 % bootstrap interval;
+            shares of 1.
         note: How they were computed.
     """
 
     title: str
-    values: Mapping[str, tuple[float, float, float]]
+    values: Mapping[str, evaluate.Estimate]
     note: str
 
     def __getitem__(self, modality: str) -> float:
         """Return a modality's contribution."""
-        return self.values[modality][0]
+        return self.values[modality].mean
 
     def table(self) -> evaluate.Table:
         """Return one row per modality, in points."""
         rows = tuple(
-            (name, f"{100 * mean:.1f}", f"{100 * low:.1f} to {100 * high:.1f}")
-            for name, (mean, low, high) in self.values.items()
+            (name, f"{100 * x.mean:.1f}", f"{100 * x.low:.1f} to {100 * x.high:.1f}")
+            for name, x in self.values.items()
         )
         header = ("modality", f"{self.title}, points", "95 % interval")
         return evaluate.Table(header, rows, self.note)
@@ -128,7 +128,7 @@ def reliance(
 
 def emap(
     model: keras.Model, split: Split, modality: str | None = None, num: int = 200
-) -> tuple[float, float, tuple[float, float, float]]:
+) -> tuple[float, float, evaluate.Estimate]:
     """Return how well the model does without any interaction of its modalities.
 
     The empirical multimodally-additive projection (Hessel & Lee 2020) replaces the
@@ -305,5 +305,5 @@ def _right(predictions: np.ndarray, split: Split) -> np.ndarray:
 
 
 def _contributions(title: str, samples: Mapping, note: str) -> Contributions:
-    spread: Callable = evaluate.bootstrap
-    return Contributions(title, {m: spread(v) for m, v in samples.items()}, note)
+    values = {m: evaluate.bootstrap(v) for m, v in samples.items()}
+    return Contributions(title, values, note)

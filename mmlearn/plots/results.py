@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from mmlearn import evaluate
-from mmlearn.evaluate import Interval
+from mmlearn.evaluate import Estimate
 from mmlearn.explain import Contributions
 from mmlearn.plots.style import COLOURS, STYLE, show
 
@@ -16,7 +16,7 @@ LINES = ("-", "--", ":", "-.")
 
 
 def bars(
-    scores: Mapping[str, Interval], title: str, label: str, reference: str | None = None
+    scores: Mapping[str, Estimate], title: str, label: str, reference: str | None = None
 ) -> None:
     """Show means as horizontal bars with their 95 % intervals.
 
@@ -45,7 +45,7 @@ def bars(
     show(figure, f"{title}. {label}: {listed}.")
 
 
-def _width(one: Interval) -> float:
+def _width(one: Estimate) -> float:
     """The half-width to draw: NaN, so none, for one seed, where 0 would read as ± 0."""
     return one.half_width if np.isfinite(one.half_width) else np.nan
 
@@ -246,15 +246,18 @@ def contributions(found: Mapping[str, Contributions], title: str) -> None:
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(7, 1 + 0.55 * len(found)))
         for number, modality in enumerate(modalities):
-            triples = 100 * np.array([one.values[modality] for one in found.values()])
+            own = [100 * one.values[modality] for one in found.values()]
             places = (
                 np.arange(len(found)) + (number - (len(modalities) - 1) / 2) * height
             )
             axis.barh(
                 places,
-                triples[:, 0],
+                [one.mean for one in own],
                 height,
-                xerr=np.abs(triples[:, 1:] - triples[:, :1]).T,
+                xerr=[
+                    [one.mean - one.low for one in own],
+                    [one.high - one.mean for one in own],
+                ],
                 color=COLOURS[number % len(COLOURS)],
                 edgecolor="black",
                 hatch=("", "///", "...", "xx", "--", "oo")[number % 6],
