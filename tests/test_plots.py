@@ -99,7 +99,8 @@ def test_contributions_list_every_modality_of_every_measure():
 
 
 def test_a_loss_that_rounds_to_nothing_has_no_sign():
-    one = Contributions("ablation", {"image": (-0.001, -0.002, 0.0)}, "")
+    lost = evaluate.Estimate(-0.001, -0.002, 0.0, 300, "samples")
+    one = Contributions("ablation", {"image": lost}, "")
     alt = alt_of(lambda: plots.contributions({"ablation": one}, "Who did it?"))
     assert "image 0" in alt and "-0" not in alt
 
