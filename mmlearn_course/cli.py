@@ -192,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         type=Path,
         metavar="NB",
-        help="NAME_solutions.ipynb; default: all in notebooks/exercises/",
+        help="NAME.solutions.ipynb; default: all in notebooks/exercises/",
     )
     text = "lay out a course for nbgrader, or pack all for a room without internet"
     course = verbs.add_parser("course", help=text, description=text)

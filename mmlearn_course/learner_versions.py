@@ -1,6 +1,6 @@
 """Exercise notebooks: learner versions made from solution versions, and their contract.
 
-`NN_name_solutions.ipynb` is what an author edits. Its cells carry nbgrader's metadata,
+`NN_name.solutions.ipynb` is what an author edits. Its cells carry nbgrader's metadata,
 and what nbgrader would remove is removed here in the same way, without nbgrader.
 """
 
@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from . import notebooks
 from .form import Subject, Violation
 
-SOLUTIONS = "_solutions"
+SOLUTIONS = ".solutions"
 MIN_EXERCISES = 4
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 

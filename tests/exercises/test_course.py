@@ -28,7 +28,7 @@ def test_a_course_has_settings_a_page_and_the_assignments(tmp_path, capsys):
     compile(settings, "nbgrader_config.py", "exec")
     for name in NAMES:
         source = folder / "source" / name / f"{name}.ipynb"
-        original = ROOT / "notebooks" / "exercises" / f"{name}_solutions.ipynb"
+        original = ROOT / "notebooks" / "exercises" / f"{name}.solutions.ipynb"
         mine = [c.source for c in notebooks.code_cells(notebooks.load(source))]
         assert mine == [
             c.source for c in notebooks.code_cells(notebooks.load(original))
@@ -74,7 +74,7 @@ def test_the_page_on_otter_has_a_script_that_converts(tmp_path, monkeypatch):
     page = (ROOT / "docs" / "otter.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    path = ROOT / "notebooks" / "exercises" / f"{NAMES[0]}_solutions.ipynb"
+    path = ROOT / "notebooks" / "exercises" / f"{NAMES[0]}.solutions.ipynb"
     monkeypatch.setattr(sys, "argv", ["to_otter.py", str(path)])
     exec(compile(textwrap.dedent(script), "to_otter.py", "exec"), {})
     nb = nbformat.read(f"{NAMES[0]}.ipynb", as_version=4)

@@ -43,7 +43,7 @@ def clean():
     return nb
 
 
-def save(nb, folder, name="01_small_solutions.ipynb"):
+def save(nb, folder, name="01_small.solutions.ipynb"):
     path = folder / name
     notebooks.save(nb, path)
     return path
@@ -142,7 +142,7 @@ def test_a_solution_that_does_not_end_is_an_error(source, message, tmp_path, cap
         learner_versions.learner(nb)
     path = save(nb, tmp_path)
     assert main(["exercises", str(path)]) == 2
-    assert "01_small_solutions.ipynb: cell 3" in capsys.readouterr().err
+    assert "01_small.solutions.ipynb: cell 3" in capsys.readouterr().err
     assert not learner_versions.learner_path(path).exists()
 
 
@@ -164,7 +164,7 @@ def test_the_verb_writes_what_changed(tmp_path, capsys):
     assert "changed: 0" in capsys.readouterr().out
     assert target.stat().st_mtime_ns == before
     assert main(["exercises", str(target)]) == 2
-    assert "ends in _solutions.ipynb" in capsys.readouterr().err
+    assert "ends in .solutions.ipynb" in capsys.readouterr().err
 
 
 # --- the contract of exercises ------------------------------------------------------
