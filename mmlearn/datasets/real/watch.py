@@ -129,7 +129,8 @@ def _check(length, seconds, overlap, split, val_people, test_people) -> None:
 
 def _read(folder: Path) -> Recordings:
     """Return the recordings, ordered by person, exercise and side."""
-    data = unpickle.read_object_array(folder / "watch_dataset.npy")[()]
+    ((file, sha256),) = sources.SOURCES["watch"].files.items()
+    data = unpickle.read_object_array(folder / file, sha256)[()]
     order = np.lexsort([data["side"], data["y"], data["subject"]])
     signals = [data["X"][i] for i in order]
     return signals, data["y"][order].astype("int64"), data["subject"][order]

@@ -246,8 +246,8 @@ def _normalised(x, name, activated=True):
 def _fill(model: keras.Model) -> None:
     """Put the arrays of EfficientNet-Lite0's file into the layers of the same names."""
     folder = sources.require("efficientnet-lite0")
-    (file,) = sources.SOURCES["efficientnet-lite0"].files
-    arrays = read_arrays(folder / file)
+    ((file, sha256),) = sources.SOURCES["efficientnet-lite0"].files.items()
+    arrays = read_arrays(folder / file, sha256)
     for layer in model.layers:
         if not layer.weights:
             continue
