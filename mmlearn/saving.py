@@ -11,7 +11,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -265,13 +265,24 @@ def _check(model, preprocess: Mapping, card: str, class_names: Sequence[str]) ->
                 f"modality {name!r} has shape {shape}: expected a picture (height, "
                 "width, 1 or 3), or a text with its tokenizer in preprocess"
             )
-    for layer in model._flatten_layers():
-        own = type(layer).__module__.split(".")[0] not in _KNOWN
-        if own or isinstance(layer, keras.layers.Lambda):
+    for name, kind, module in _layers(keras.saving.serialize_keras_object(model)):
+        if module.split(".")[0] not in _KNOWN or kind == "Lambda":
             raise ValueError(
-                f"layer {layer.name!r} ({type(layer).__name__}) is code that another "
-                "process would not have: use layers of keras and mmlearn"
+                f"layer {name!r} ({kind}) is code that another process would not have: "
+                "use layers of keras and mmlearn"
             )
+
+
+def _layers(plan: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield name, class and module of every layer in a model's serialized form."""
+    if isinstance(plan, Mapping):
+        config = plan.get("config")
+        if isinstance(config, Mapping) and {"name", "trainable"} <= set(config):
+            yield config["name"], plan["class_name"], plan["module"]
+        plan = list(plan.values())
+    if isinstance(plan, list | tuple):
+        for entry in plan:
+            yield from _layers(entry)
 
 
 def _shapes(model: keras.Model) -> dict[str, tuple]:

@@ -179,11 +179,15 @@ def _class(cls: type, seen: set[int]) -> Iterator[bytes]:
 
 def _plan(model: keras.Model) -> Any:
     """Return what the layers are and how they are joined."""
-    layers = list(model._flatten_layers())
+    try:
+        plan = model.get_config()
+    except (NotImplementedError, TypeError, ValueError):  # no plan, or not to be told
+        return [type(layer) for layer in model.layers]
     # Keras counts the nameless ones on and on; here, a number says the place.
-    stems = [layer.name.rstrip("_0123456789") for layer in layers]
-    places = [f"{stem} {place}" for place, stem in enumerate(stems)]
-    names = dict(zip((layer.name for layer in layers), places, strict=True))
+    names = {
+        name: f"{name.rstrip('_0123456789')} {place}"
+        for place, name in enumerate(dict.fromkeys(_names(plan)))
+    }
 
     def renamed(value):
         if isinstance(value, Mapping):
@@ -192,10 +196,19 @@ def _plan(model: keras.Model) -> Any:
             return [renamed(entry) for entry in value]
         return names.get(value, value) if isinstance(value, str) else value
 
-    try:
-        return renamed(model.get_config())
-    except (NotImplementedError, TypeError, ValueError):  # no plan, or not to be told
-        return [type(layer) for layer in layers]
+    return renamed(plan)
+
+
+def _names(plan: Any) -> Iterator[str]:
+    """Yield the names of all layers in a model's config."""
+    if isinstance(plan, Mapping):
+        # A layer or an input, no dtype or initializer.
+        if "name" in plan and {"trainable", "batch_shape"} & set(plan):
+            yield plan["name"]
+        plan = list(plan.values())
+    if isinstance(plan, list | tuple):
+        for entry in plan:
+            yield from _names(entry)
 
 
 def _object(thing: Any, seen: set[int]) -> Iterator[bytes]:
