@@ -50,7 +50,9 @@ def keras_side(batches: int, weights: Path):
 
     keras.utils.set_random_seed(0)
     encoders = [
-        image.lenet(shape, CHANNELS, BLOCKS[name], embed_dim=None, name=name)
+        image.lenet(
+            shape, filters=CHANNELS, num_layers=BLOCKS[name], embed_dim=None, name=name
+        )
         for name, shape in SHAPES.items()
     ]
     head = classification_head(CLASSES, hidden=HIDDEN)

@@ -27,7 +27,7 @@ def main() -> None:
     rng = np.random.default_rng(SEED)
     pictures = rng.integers(0, 255, (4500, 32, 32, 3), dtype="uint8")
     labels = rng.integers(0, 10, 4500)
-    encoder = encoders.image.cnn(widths=(16, 32, 64, 128))
+    encoder = encoders.image.cnn(filters=(16, 32, 64, 128))
     model = models.fuse([encoder], head=10)
     model.compile("adam", "sparse_categorical_crossentropy")
 

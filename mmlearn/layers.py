@@ -167,7 +167,7 @@ class Attention(keras.layers.Layer):
         Features of shape (B, T, d); with `return_weights`, a pair.
     """
 
-    def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs):
+    def __init__(self, num_heads: int, *, dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.num_heads, self.dropout = num_heads, dropout
         self.supports_masking = True
@@ -260,7 +260,7 @@ class TransformerBlock(keras.layers.Layer):
         policy = self.dtype_policy
         self.attention_norm = keras.layers.LayerNormalization(dtype=policy)
         self.attention = Attention(
-            self.num_heads, self.dropout, dtype=policy, name="attention"
+            self.num_heads, dropout=self.dropout, dtype=policy, name="attention"
         )
         self.mlp_norm = keras.layers.LayerNormalization(dtype=policy)
         self.mlp_in = keras.layers.Dense(self.mlp_dim, activation="gelu", dtype=policy)

@@ -45,6 +45,7 @@ class WordTokenizer:
         self,
         vocabulary: Sequence[str],
         length: int,
+        *,
         stop_words: bool = False,
         stem: bool = False,
     ):
@@ -69,6 +70,7 @@ class WordTokenizer:
         cls,
         texts: Iterable[str],
         length: int,
+        *,
         vocab_size: int = 2000,
         stop_words: bool = False,
         stem: bool = False,
@@ -91,14 +93,14 @@ class WordTokenizer:
             raise ValueError(
                 f"vocab_size is {vocab_size}: [PAD], [UNK] and a word are 3"
             )
-        shell = cls([PADDING, UNKNOWN], length, stop_words, stem)
+        shell = cls([PADDING, UNKNOWN], length, stop_words=stop_words, stem=stem)
         words = shell.split(texts)
         if not any(words):
             raise ValueError("the texts hold no word: a vocabulary needs at least one")
         counts = Counter(word for row in words for word in row)
         frequent = sorted(counts, key=lambda word: (-counts[word], word))
         vocabulary = [PADDING, UNKNOWN, *frequent[: vocab_size - 2]]
-        return cls(vocabulary, length, stop_words, stem)
+        return cls(vocabulary, length, stop_words=stop_words, stem=stem)
 
     def split(self, texts: Iterable[str]) -> list[list[str]]:
         """Return the standardised words of each text.

@@ -88,7 +88,7 @@ def self_attention(layer, x, kept):
     full = placed(shares, real, real)
     if layer.pooling == "cls":
         return joined[0], full
-    if layer.pooling == "mean":
+    if layer.pooling == "avg":
         return mean(joined), full
     out = np.zeros((total, E))
     out[real] = joined
@@ -120,7 +120,7 @@ def cross_modal(layer, x, kept):
             asked = tokens[a] + (sum(answers) / len(answers) if answers else 0)
             new.append(asked + mlp(target, asked))
         tokens = new
-    if layer.pooling == "mean":
+    if layer.pooling == "avg":
         h = [np.concatenate([mean(one) for one in tokens])]
     else:
         h = [np.zeros((len(real), E)) for real in kept]
@@ -209,7 +209,7 @@ CASES = {
             num_heads=HEADS,
             num_layers=2,
             mlp_dim=5,
-            pooling="mean",
+            pooling="avg",
         ),
         TOKENS,
         self_attention,

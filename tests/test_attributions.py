@@ -64,7 +64,7 @@ def tiny_cnn() -> keras.Model:
 @pytest.fixture(scope="module")
 def seeing():
     keras.utils.set_random_seed(1)
-    words = text.bag(6, 3, 2)
+    words = text.bag(6, 3, embed_dim=2)
     model = fuse([tiny_cnn(), words], ConcatFusion(), 2)
     model.compile("adam", "sparse_categorical_crossentropy")
     x, labels, _ = pictures()
@@ -75,7 +75,7 @@ def seeing():
 
 @pytest.mark.parametrize("presence", [False, True])
 def test_an_explained_model_can_still_be_saved(presence, tmp_path):
-    parts = [tiny_cnn(), text.bag(6, 3, 2)]
+    parts = [tiny_cnn(), text.bag(6, 3, embed_dim=2)]
     model = fuse(parts, WeightedFusion(3), 2, presence=presence)
     inputs = {"image": pictures()[0], "text": np.ones((6, 3), "int32")}
     mask = {"presence": {m: np.ones(6, bool) for m in inputs}} if presence else {}
@@ -153,7 +153,9 @@ def test_grad_cam_finds_the_patch_that_decides(presence):
     kernel, dense = np.zeros((3, 3, 1, 3)), np.zeros((27, 4))
     kernel[1, 1, 0, 0] = dense[::3, 0] = 1
     encoder.set_weights([kernel, np.array([-0.5, 0, 0]), dense, np.zeros(4)])
-    model = fuse([encoder, text.bag(6, 3, 2)], ConcatFusion(), 2, presence=presence)
+    model = fuse(
+        [encoder, text.bag(6, 3, embed_dim=2)], ConcatFusion(), 2, presence=presence
+    )
     last = np.zeros((6, 2))
     last[0] = [-9, 9]
     model.layers[-1].set_weights([last, np.array([0.5, -0.5])])
@@ -172,7 +174,7 @@ def test_grad_cam_finds_the_patch_that_decides(presence):
 
 
 def test_grad_cam_of_the_encoders_of_this_package():
-    encoders = [image.cnn((28, 28, 1), widths=(4, 6)), text.bag(6, 3, 2)]
+    encoders = [image.cnn((28, 28, 1), filters=(4, 6)), text.bag(6, 3, embed_dim=2)]
     model = fuse(encoders, ConcatFusion(), 3)
     x = np.random.default_rng(0).uniform(0, 255, (2, 28, 28, 1)).astype("float32")
     found = explain.grad_cam(model, {"image": x, "text": np.ones((2, 3), "int32")})

@@ -41,8 +41,8 @@ def test_an_encoder_that_is_larger_than_all_is_not_shrunk():
 def test_encoders_of_sequences_are_averaged_where_they_are_alone():
     def build():
         names = ("title", "body")
-        parts = [text.bag(9, 5, 8, pooling=None, name=name) for name in names]
-        return fuse(parts, SelfAttentionFusion(8, 2), 3)
+        parts = [text.bag(9, 5, embed_dim=8, pooling=None, name=name) for name in names]
+        return fuse(parts, SelfAttentionFusion(8, pooling=2), 3)
 
     x = {"body": np.array([[1, 2, 0, 0, 0], [0, 0, 0, 0, 0]], "int32")}
     single = baselines.alone(build, "body", ("classes", 3))

@@ -17,41 +17,66 @@ from mmlearn.layers import PositionEmbedding
 BATCH, STEPS, CHANNELS = 4, 8, 2
 PICTURE, SAMPLES, RATE = (28, 28, 1), 1024, 4000
 SHAPE, ANY = (STEPS, CHANNELS), (None, CHANNELS)
-SOUND = {"sampling_rate": RATE, "mel_bins": 8, "widths": (3, 4)}
+SOUND = {"sampling_rate": RATE, "mel_bins": 8, "filters": (3, 4)}
 
 
 def of_frames(over_time: str, **options):
     return video.frames(
-        image.cnn(PICTURE, (4,), 4), 3, over_time, num_heads=2, **options
+        image.cnn(PICTURE, (4,), embed_dim=4),
+        3,
+        over_time=over_time,
+        num_heads=2,
+        **options,
     )
 
 
 IMAGE = {
-    "cnn": lambda **o: image.cnn(PICTURE, (4, 6), 5, **o),
-    "lenet": lambda **o: image.lenet(PICTURE, 3, 2, 5, **o),
-    "resnet": lambda **o: image.resnet(PICTURE, (4, 6), 1, **o),
-    "vit": lambda **o: image.vit(PICTURE, 7, 8, 2, 1, **o),
+    "cnn": lambda **o: image.cnn(PICTURE, (4, 6), embed_dim=5, **o),
+    "lenet": lambda **o: image.lenet(
+        PICTURE, filters=3, num_layers=2, embed_dim=5, **o
+    ),
+    "resnet": lambda **o: image.resnet(PICTURE, (4, 6), num_layers=1, **o),
+    "vit": lambda **o: image.vit(
+        PICTURE, patch_size=7, embed_dim=8, num_heads=2, num_layers=1, **o
+    ),
 }
 SERIES = {
-    "series cnn": lambda s=SHAPE, **o: series.cnn(s, (4, 6), 3, 5, **o),
-    "gru": lambda s=SHAPE, **o: series.recurrent(s, "gru", 4, **o),
-    "lstm": lambda s=SHAPE, **o: series.recurrent(s, "lstm", 4, **o),
-    "two ways": lambda s=SHAPE, **o: series.recurrent(s, "gru", 4, True, **o),
-    "gru mean": lambda s=SHAPE, **o: series.recurrent(
-        s, "gru", 4, **{"pooling": "mean", **o}
+    "series cnn": lambda s=SHAPE, **o: series.cnn(
+        s, (4, 6), kernel_size=3, embed_dim=5, **o
     ),
-    "tcn": lambda s=SHAPE, **o: series.tcn(s, 4, 3, 2, **o),
-    "causal tcn": lambda s=SHAPE, **o: series.tcn(s, 4, 3, 2, causal=True, **o),
-    "series transformer": lambda s=SHAPE, **o: series.transformer(s, 4, 2, **o),
+    "gru": lambda s=SHAPE, **o: series.recurrent(s, "gru", embed_dim=4, **o),
+    "lstm": lambda s=SHAPE, **o: series.recurrent(s, "lstm", embed_dim=4, **o),
+    "two ways": lambda s=SHAPE, **o: series.recurrent(
+        s, "gru", embed_dim=4, bidirectional=True, **o
+    ),
+    "gru mean": lambda s=SHAPE, **o: series.recurrent(
+        s, "gru", embed_dim=4, **{"pooling": "avg", **o}
+    ),
+    "tcn": lambda s=SHAPE, **o: series.tcn(
+        s, embed_dim=4, kernel_size=3, num_layers=2, **o
+    ),
+    "causal tcn": lambda s=SHAPE, **o: series.tcn(
+        s, embed_dim=4, kernel_size=3, num_layers=2, causal=True, **o
+    ),
+    "series transformer": lambda s=SHAPE, **o: series.transformer(
+        s, embed_dim=4, num_heads=2, **o
+    ),
 }
 AUDIO = {"audio": lambda **o: audio.log_mel_cnn(SAMPLES, embed_dim=5, **SOUND, **o)}
 VIDEO = {
     f"video {over_time}": lambda over_time=over_time, **o: of_frames(over_time, **o)
-    for over_time in ("mean", "gru", "transformer")
+    for over_time in ("avg", "gru", "transformer")
 }
 TABULAR = {
     "tabular": lambda **o: tabular.mlp(
-        3, (4, 2), (6,), 5, 3, mean=[1, 2, 3], variance=[4, 1, 0], **o
+        3,
+        (4, 2),
+        hidden=(6,),
+        embed_dim=5,
+        category_dim=3,
+        mean=[1, 2, 3],
+        variance=[4, 1, 0],
+        **o,
     )
 }
 CASES = {**IMAGE, **SERIES, **AUDIO, **VIDEO, **TABULAR}
@@ -210,8 +235,8 @@ def test_colour_and_another_size(name):
 
 
 def test_a_pair_of_lenets_has_the_size_of_the_usual_digits_bench():
-    written = image.lenet((28, 28, 1), num_blocks=4, embed_dim=None)
-    spoken = image.lenet((112, 112, 1), num_blocks=6, embed_dim=None)
+    written = image.lenet((28, 28, 1), num_layers=4, embed_dim=None)
+    spoken = image.lenet((112, 112, 1), num_layers=6, embed_dim=None)
     assert (written.output_shape, spoken.output_shape) == ((None, 48), (None, 192))
     # 25·6, then 9·(6·12 + 12·24 + …), and a scale and offset per channel.
     sizes = [sum(np.size(w) for w in m.trainable_weights) for m in (written, spoken)]
@@ -313,7 +338,7 @@ def test_the_mean_of_a_long_series_is_right_in_half_precision():
     outputs = []
     for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
         with precision(policy):
-            model = series.cnn((None, 1), (2,), 1)
+            model = series.cnn((None, 1), (2,), kernel_size=1)
         fill(model)
         outputs.append(run(model, x))
     assert outputs[0].max() > 30  # 3,000 of them pass the largest half, 65,504
@@ -332,16 +357,21 @@ def steps_seen(model, steps: int, token: int) -> list[int]:
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_tcn_sees_exactly_its_receptive_field(causal):
-    model = series.tcn((40, 1), 4, 3, 3, causal=causal, pooling=None)
+    model = series.tcn(
+        (40, 1), embed_dim=4, kernel_size=3, num_layers=3, causal=causal, pooling=None
+    )
     fill(model)
-    size, token = series.receptive_field(3, 3), 30 if causal else 20
+    size, token = (
+        series.receptive_field(kernel_size=3, num_layers=3),
+        30 if causal else 20,
+    )
     assert size == 29
     first = token - size + 1 if causal else token - size // 2
     assert steps_seen(model, 40, token) == list(range(first, first + size))
 
 
 def test_a_series_cnn_sees_no_more_than_its_receptive_field():
-    model = series.cnn((24, 1), (6, 6), 3, pooling=None)
+    model = series.cnn((24, 1), (6, 6), kernel_size=3, pooling=None)
     fill(model)
     seen = steps_seen(model, 24, 3)
     # Token 3 is steps 12..15; R = 1 + 3 · (2² − 1) = 10 steps are 9..18. The maximum
@@ -365,7 +395,7 @@ def test_the_maximum_over_pairs_equals_its_definition():
 
 
 def table() -> tabular.Columns:
-    layer = tabular.Columns(2, (3, 2), 2, mean=[10, 5], variance=[4, 0])
+    layer = tabular.Columns(2, (3, 2), category_dim=2, mean=[10, 5], variance=[4, 0])
     layer.build((None, 4))
     # Every row of every table is told apart by its values.
     layer.set_weights([np.arange(8.0).reshape(4, 2), 10 + np.arange(6.0).reshape(3, 2)])
@@ -408,7 +438,7 @@ def test_a_table_may_have_numbers_or_categories_alone():
 
 @pytest.mark.parametrize("hertz", [220.0, 700.0, 1500.0])
 def test_a_pure_tone_excites_the_right_band(hertz):
-    layer = audio.LogMel(RATE, 16, window=0.064, hop=0.032)
+    layer = audio.LogMel(RATE, mel_bins=16, window=0.064, hop=0.032)
     time = np.arange(SAMPLES) / RATE
     tone = np.sin(2 * np.pi * hertz * time).astype("float32")[None]
     found = to_numpy(layer(np.concatenate([tone, 0 * tone])))
@@ -421,7 +451,7 @@ def test_a_pure_tone_excites_the_right_band(hertz):
 
 def test_log_mel_equals_its_equation():
     x = input_of("audio")[:1]
-    layer = audio.LogMel(RATE, 8)
+    layer = audio.LogMel(RATE, mel_bins=8)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(128) / 128)
     windows = np.stack(
         [x[0, t : t + 128] * window for t in range(0, SAMPLES - 127, 64)]
@@ -441,12 +471,12 @@ def test_log_mel_equals_its_equation():
 def test_only_the_mean_ignores_the_order_of_frames(name):
     x = input_of(name)
     change = np.abs(run(shared(name), x[:, ::-1].copy()) - run(shared(name), x)).max()
-    assert change < 1e-5 if name == "video mean" else change > 1e-3
+    assert change < 1e-5 if name == "video avg" else change > 1e-3
 
 
 def test_a_video_is_its_frames():
-    encoder = image.cnn(PICTURE, (4,), 4)
-    x = input_of("video mean")
+    encoder = image.cnn(PICTURE, (4,), embed_dim=4)
+    x = input_of("video avg")
     sequence = run(video.frames(encoder, 3, pooling=None), x)
     expected = np.stack([run(encoder, x[:, t]) for t in range(3)], 1)
     np.testing.assert_allclose(sequence, expected, atol=1e-5)
@@ -460,26 +490,26 @@ def test_a_video_is_its_frames():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: image.vit((28, 30, 1), 4), "patch=4 does not divide 28 × 30"),
-        (lambda: image.vit(pooling="max"), "pooling is 'max', choose one of 'mean'"),
+        (lambda: image.vit((28, 30, 1)), "patch_size=4 does not divide 28 × 30"),
+        (lambda: image.vit(pooling="max"), "pooling is 'max', choose one of 'avg'"),
         (lambda: image.vit(embed_dim=6), "num_heads=4 does not divide"),
-        (lambda: image.lenet((28, 28, 1), num_blocks=5), "expected 1 to 4"),
-        (lambda: image.lenet(pooling="mean", name="x"), "x: pooling is 'mean'"),
+        (lambda: image.lenet((28, 28, 1), num_layers=5), "expected 1 to 4"),
+        (lambda: image.lenet(pooling="avg", name="x"), "x: pooling is 'avg'"),
         (lambda: image.lenet((28, 28)), r"shape is \(28, 28\)"),
         (lambda: image.cnn(pooling="max"), "pooling is 'max'"),
         (lambda: image.resnet((20, 28, 1)), r"shape is \(20, 28, 1\)"),
-        (lambda: image.resnet(widths=()), r"widths is \(\)"),
-        (lambda: image.resnet(blocks=0), "blocks is 0"),
+        (lambda: image.resnet(filters=()), r"filters is \(\)"),
+        (lambda: image.resnet(num_layers=0), "num_layers is 0"),
         (lambda: series.cnn((8,)), r"series: shape is \(8,\), expected"),
         (lambda: series.cnn((8, 0)), r"shape is \(8, 0\)"),
-        (lambda: series.cnn(ANY, ()), "widths"),
+        (lambda: series.cnn(ANY, ()), "filters"),
         (lambda: series.cnn(ANY, pooling="last"), "pooling is 'last', choose one of"),
         (
             lambda: series.recurrent(ANY, "rnn"),
             "cell is 'rnn', choose one of lstm, gru",
         ),
         (lambda: series.recurrent(ANY, embed_dim=5, bidirectional=True), "odd"),
-        (lambda: series.tcn(ANY, num_blocks=0), "num_blocks is 0"),
+        (lambda: series.tcn(ANY, num_layers=0), "num_layers is 0"),
         (lambda: series.transformer(ANY, name="x"), "x: shape is .*number of steps"),
         (lambda: tabular.mlp(0), "expected one column or more"),
         (lambda: tabular.mlp(1, (0,)), "tabular_columns: .*1 or more"),
@@ -492,7 +522,7 @@ def test_a_video_is_its_frames():
         (lambda: audio.log_mel_cnn(16000, hop=0), "hop=0 s"),
         (lambda: audio.log_mel_cnn(16000, pooling="max"), "pooling is 'max'"),
         (lambda: of_frames("lstm"), "over_time is 'lstm'"),
-        (lambda: of_frames("gru", pooling="mean"), "pooling is 'mean'"),
+        (lambda: of_frames("gru", pooling="avg"), "pooling is 'avg'"),
         (lambda: video.frames(image.cnn(pooling=None), 3), "image_encoder has shapes"),
         (lambda: video.frames(image.cnn(), 0), "length is 0"),
         (lambda: PositionEmbedding(name="p").build((None, None, 3)), "p: learned"),

@@ -112,7 +112,7 @@ def test_a_vector_is_a_sequence_of_one_token(name):
 
 VECTORS = {
     "self-attention": f.SelfAttentionFusion,
-    "self-attention mean": partial(f.SelfAttentionFusion, pooling="mean"),
+    "self-attention mean": partial(f.SelfAttentionFusion, pooling="avg"),
     "cross-modal": f.CrossModalAttention,
     "bottleneck": f.BottleneckFusion,
 }

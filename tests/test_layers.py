@@ -35,27 +35,37 @@ PRESENCE = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], "float32")
 
 
 def cnn(**options):
-    return image.cnn(PICTURE, widths=(4, 6), **options)
+    return image.cnn(PICTURE, filters=(4, 6), **options)
 
 
 def composed(**options):
-    encoders = [cnn(embed_dim=3), text.bag(VOCAB, LENGTH, 4)]
-    return fuse(encoders, WeightedFusion(5, True), 3, **options)
+    encoders = [cnn(embed_dim=3), text.bag(VOCAB, LENGTH, embed_dim=4)]
+    return fuse(encoders, WeightedFusion(5, per_sample=True), 3, **options)
 
 
 TEXT = {
-    "bag": lambda n=LENGTH: text.bag(VOCAB, n, 4),
-    "rnn": lambda n=LENGTH: text.recurrent(VOCAB, n, "rnn", 4),
-    "lstm": lambda n=LENGTH: text.recurrent(VOCAB, n, "lstm", 4),
-    "gru": lambda n=LENGTH: text.recurrent(VOCAB, n, "gru", 4),
-    "two ways": lambda n=LENGTH: text.recurrent(VOCAB, n, "gru", 4, bidirectional=True),
-    "gru mean": lambda n=LENGTH: text.recurrent(VOCAB, n, "gru", 4, pooling="mean"),
-    "transformer": lambda n=LENGTH: text.transformer(VOCAB, n, 4, 2),
+    "bag": lambda n=LENGTH: text.bag(VOCAB, n, embed_dim=4),
+    "rnn": lambda n=LENGTH: text.recurrent(VOCAB, n, cell="rnn", embed_dim=4),
+    "lstm": lambda n=LENGTH: text.recurrent(VOCAB, n, cell="lstm", embed_dim=4),
+    "gru": lambda n=LENGTH: text.recurrent(VOCAB, n, cell="gru", embed_dim=4),
+    "two ways": lambda n=LENGTH: text.recurrent(
+        VOCAB, n, cell="gru", embed_dim=4, bidirectional=True
+    ),
+    "gru mean": lambda n=LENGTH: text.recurrent(
+        VOCAB, n, cell="gru", embed_dim=4, pooling="avg"
+    ),
+    "transformer": lambda n=LENGTH: text.transformer(
+        VOCAB, n, embed_dim=4, num_heads=2
+    ),
 }
 SEQUENCE = {
-    "bag sequence": lambda: text.bag(VOCAB, LENGTH, 4, pooling=None),
-    "gru sequence": lambda: text.recurrent(VOCAB, LENGTH, "gru", 4, pooling=None),
-    "transformer sequence": lambda: text.transformer(VOCAB, LENGTH, 4, 2, pooling=None),
+    "bag sequence": lambda: text.bag(VOCAB, LENGTH, embed_dim=4, pooling=None),
+    "gru sequence": lambda: text.recurrent(
+        VOCAB, LENGTH, cell="gru", embed_dim=4, pooling=None
+    ),
+    "transformer sequence": lambda: text.transformer(
+        VOCAB, LENGTH, embed_dim=4, num_heads=2, pooling=None
+    ),
 }
 IMAGE = {
     "cnn": lambda: cnn(embed_dim=5),
@@ -231,7 +241,9 @@ def test_masked_mean_without_a_mask_is_the_mean():
 
 
 def test_word_dropout_hides_whole_words_while_training_only():
-    encoder = text.bag(VOCAB, LENGTH, 4, dropout=0, word_dropout=0.5, pooling=None)
+    encoder = text.bag(
+        VOCAB, LENGTH, embed_dim=4, dropout=0, word_dropout=0.5, pooling=None
+    )
     rows = np.full((BATCH, LENGTH), 3, "int32")
     plain = run(encoder, [rows])
     hidden = run(encoder, [rows], training=True)
@@ -369,17 +381,20 @@ def test_config_makes_an_equal_layer(layer):
         (lambda: image.cnn((20, 32, 3)), r"image: shape is \(20, 32, 3\)"),
         (lambda: image.cnn((32, 32, 2)), "1 or 3"),
         (lambda: image.cnn((32, 32)), "shape is"),
-        (lambda: image.cnn(widths=(4,) * 5, name="x"), "x: widths"),
-        (lambda: image.cnn(widths=()), "image: widths"),
-        (lambda: text.recurrent(VOCAB, LENGTH, "ltsm"), "'ltsm', choose .*lstm"),
+        (lambda: image.cnn(filters=(4,) * 5, name="x"), "x: filters"),
+        (lambda: image.cnn(filters=()), "image: filters"),
+        (lambda: text.recurrent(VOCAB, LENGTH, cell="ltsm"), "'ltsm', choose .*lstm"),
         (lambda: text.recurrent(VOCAB, 6, embed_dim=5, bidirectional=True), "5 is odd"),
         (
             lambda: text.recurrent(VOCAB, 6, pooling="max"),
-            "'max'.*'mean', 'last', None",
+            "'max'.*'avg', 'last', None",
         ),
-        (lambda: text.bag(VOCAB, 6, pooling="last"), "'last'.*'mean', None"),
+        (lambda: text.bag(VOCAB, 6, pooling="last"), "'last'.*'avg', None"),
         (lambda: text.transformer(VOCAB, 6, pooling="cls", name="t"), "t: pooling"),
-        (lambda: text.transformer(VOCAB, 6, 6, num_heads=4), "num_heads=4 does not"),
+        (
+            lambda: text.transformer(VOCAB, 6, embed_dim=6, num_heads=4),
+            "num_heads=4 does not",
+        ),
     ],
 )
 def test_bad_settings_are_refused(make, message):

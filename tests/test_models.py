@@ -26,8 +26,8 @@ def arrays(seed: int = 0, num: int = BATCH) -> dict[str, np.ndarray]:
 def made() -> MultimodalModel:
     keras.utils.set_random_seed(0)
     encoders = [
-        image.cnn((28, 28, 1), widths=(4,)),
-        text.bag(VOCAB, LENGTH, 4),
+        image.cnn((28, 28, 1), filters=(4,)),
+        text.bag(VOCAB, LENGTH, embed_dim=4),
     ]
     model = fuse(encoders, ConcatFusion(), head=3, name="both")
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -123,7 +123,7 @@ def test_loading_keeps_the_class_and_the_outputs(used, loaded):
 
 
 def test_one_modality_needs_no_fusion():
-    model = fuse([text.bag(VOCAB, LENGTH, 4)], head=3)
+    model = fuse([text.bag(VOCAB, LENGTH, embed_dim=4)], head=3)
     out = model.predict(X["text"], verbose=0)
     assert_close(model.predict({"text": X["text"]}, verbose=0), out)
     with pytest.raises(ValueError, match="'image' is unknown"):
@@ -134,9 +134,9 @@ def test_it_equals_the_same_model_in_plain_keras():
     # Modalities in another order than the alphabet's, two encoders of one kind.
     def encoders():
         return [
-            text.bag(VOCAB, LENGTH, 4, name="title"),
-            image.cnn((28, 28, 1), widths=(4,)),
-            text.bag(VOCAB, LENGTH, 4, name="body"),
+            text.bag(VOCAB, LENGTH, embed_dim=4, name="title"),
+            image.cnn((28, 28, 1), filters=(4,)),
+            text.bag(VOCAB, LENGTH, embed_dim=4, name="body"),
         ]
 
     ours = fuse(encoders(), WeightedFusion(5), head=3)
@@ -170,7 +170,10 @@ def test_it_equals_the_same_model_in_plain_keras():
     ],
 )
 def test_what_cannot_be_composed_is_refused(make, message):
-    encoders = [image.cnn((28, 28, 1), widths=(4,)), text.bag(VOCAB, LENGTH, 4)]
+    encoders = [
+        image.cnn((28, 28, 1), filters=(4,)),
+        text.bag(VOCAB, LENGTH, embed_dim=4),
+    ]
     with pytest.raises(ValueError, match=message):
         make(encoders)
 
@@ -193,7 +196,9 @@ def test_a_head_ends_in_float32_probabilities():
 
 
 def test_a_head_may_be_any_layer():
-    model = fuse([text.bag(VOCAB, LENGTH, 4)], head=layers.Dense(1, name="price"))
+    model = fuse(
+        [text.bag(VOCAB, LENGTH, embed_dim=4)], head=layers.Dense(1, name="price")
+    )
     assert model.output_shape == (None, 1)
 
 

@@ -17,7 +17,7 @@ from mmlearn.models import encoders_of, fuse, in_order, inputs_from, modalities_
 
 
 def hidden(mask: np.ndarray, rate: float, seed: int = 0) -> np.ndarray:
-    return to_numpy(ModalityDropout(rate, seed)(mask, training=True))
+    return to_numpy(ModalityDropout(rate, seed=seed)(mask, training=True))
 
 
 @settings(deadline=None, max_examples=40)

@@ -187,7 +187,7 @@ BUILT = ARCHITECTURES if keras.backend.backend() == "tensorflow" else ARCHITECTU
 @pytest.mark.parametrize("architecture", BUILT)
 def test_every_architecture_gives_features_and_places(architecture):
     model = pretrained.image(
-        architecture, (None, 30, 1), 64, pooling=None, weights=None, name="x"
+        architecture, (None, 30, 1), resolution=64, pooling=None, weights=None, name="x"
     )
     dim = {"vgg16": 512, "resnet50": 2048, "mobilenetv3": 960}.get(architecture, 1280)
     assert model.output_shape == (None, 4, dim)

@@ -28,8 +28,8 @@ NOTE = "Fever, no cough."
 
 def made(presence: bool = False, channels: int = 1) -> MultimodalModel:
     parts = [
-        encoders.image.cnn((28, 36, channels), widths=(4,)),
-        encoders.text.bag(len(TOKENIZER.vocabulary), TOKENIZER.length, 4),
+        encoders.image.cnn((28, 36, channels), filters=(4,)),
+        encoders.text.bag(len(TOKENIZER.vocabulary), TOKENIZER.length, embed_dim=4),
     ]
     model = fuse(parts, ConcatFusion(), head=2, presence=presence)
     fill(model)
@@ -350,7 +350,7 @@ def test_an_answer_that_is_no_probability_is_refused(folder, tmp_path):
     diverged = made()
     head = diverged.layers[-1]
     head.set_weights([np.full_like(w, np.nan) for w in head.get_weights()])
-    parts = [encoders.image.cnn((28, 36, 1), widths=(4,))]
+    parts = [encoders.image.cnn((28, 36, 1), filters=(4,))]
     logits = fuse(parts, head=keras.layers.Dense(2, bias_initializer="ones"))
     cases = {
         "nan.zip": (diverged, {"text": TOKENIZER}, {"text": NOTE}),
@@ -373,10 +373,10 @@ def test_the_answer_is_that_of_the_model_in_its_order(both, folder):
 
 
 def test_one_modality_alone_can_be_saved(tmp_path, folder):
-    reader = encoders.text.bag(len(TOKENIZER.vocabulary), TOKENIZER.length, 4)
+    reader = encoders.text.bag(len(TOKENIZER.vocabulary), TOKENIZER.length, embed_dim=4)
     words = saving.load(save(tmp_path / "words.zip", fuse([reader], head=2)))
     assert words.classify(text=folder / "note.txt") == words.classify(text=NOTE)
-    viewer = fuse([encoders.image.cnn((28, 36, 1), widths=(4,))], head=2)
+    viewer = fuse([encoders.image.cnn((28, 36, 1), filters=(4,))], head=2)
     seen = saving.load(save(tmp_path / "picture.zip", viewer, preprocess={}))
     assert seen.classify(image=folder / "x.png").class_name in NAMES
     with pytest.raises(ValueError, match="'text' is unknown to this model: give image"):

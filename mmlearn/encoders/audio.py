@@ -42,6 +42,7 @@ class LogMel(layers.Layer):
     def __init__(
         self,
         sampling_rate: int = 16000,
+        *,
         mel_bins: int = 64,
         window: float = 0.032,
         hop: float = 0.016,
@@ -94,14 +95,15 @@ class LogMel(layers.Layer):
 
 def log_mel_cnn(
     length: int,
+    *,
     sampling_rate: int = 16000,
     mel_bins: int = 64,
     window: float = 0.032,
     hop: float = 0.016,
-    widths: Sequence[int] = (16, 32, 64),
+    filters: Sequence[int] = (16, 32, 64),
     embed_dim: int = 64,
     dropout: float = 0.3,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     name: str = "audio",
 ) -> keras.Model:
     """Return a convolutional encoder over the log-mel spectrogram of a waveform.
@@ -116,10 +118,10 @@ def log_mel_cnn(
         mel_bins: Number of bands.
         window: Length of the Fourier window in seconds.
         hop: Time between two windows in seconds.
-        widths: Channels of each block.
+        filters: Channels of each block.
         embed_dim: Length of the features.
         dropout: Rate of dropout on the features.
-        pooling: `"mean"` over time, or `None` for the sequence.
+        pooling: `"avg"` over time, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -130,28 +132,33 @@ def log_mel_cnn(
         ValueError: If the waveform is too short, or has too few bands, for the blocks,
             or `pooling` is unknown.
     """
-    if pooling not in ("mean", None):
-        raise ValueError(f"{name}: pooling is {pooling!r}, choose one of 'mean', None")
+    if pooling not in ("avg", None):
+        raise ValueError(f"{name}: pooling is {pooling!r}, choose one of 'avg', None")
     mel = LogMel(
-        sampling_rate, mel_bins, window, hop, name=f"{name}_mel", dtype="float32"
+        sampling_rate,
+        mel_bins=mel_bins,
+        window=window,
+        hop=hop,
+        name=f"{name}_mel",
+        dtype="float32",
     )
-    n = 2 ** len(widths)
+    n = 2 ** len(filters)
     shortest = mel.fft_length + (n - 1) * mel.stride
     if length < shortest:
         raise ValueError(
             f"{name}: length is {length} samples, expected {shortest} or more for "
-            f"{len(widths)} blocks: pad the waveforms, or use fewer blocks"
+            f"{len(filters)} blocks: pad the waveforms, or use fewer blocks"
         )
     if mel_bins < n:
         raise ValueError(
             f"{name}: mel_bins is {mel_bins}, expected {n} or more: each of "
-            f"{len(widths)} blocks halves them"
+            f"{len(filters)} blocks halves them"
         )
     inputs = keras.Input((length,), name=name)
     x = layers.BatchNormalization()(mel(inputs))
     x = layers.Reshape((*x.shape[1:], 1))(x)
-    for width in widths:
-        x = conv_block(x, width)
+    for channels in filters:
+        x = conv_block(x, channels)
     x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
     x = layers.Dense(embed_dim, activation="relu")(x)
     x = x if pooling is None else MaskedMean()(x)

@@ -9,7 +9,11 @@ from mmlearn.layers import PositionEmbedding, TransformerBlock
 
 
 def augmentation(
-    flip: bool = True, crop: int = 0, rotate: float = 0.0, name: str = "augmentation"
+    *,
+    flip: bool = True,
+    crop: int = 0,
+    rotate: float = 0.0,
+    name: str = "augmentation",
 ) -> keras.Sequential:
     """Return layers that vary pictures at random while training, and only then.
 
@@ -64,25 +68,26 @@ class _RandomShift(layers.Layer):
 
 def cnn(
     shape: tuple[int, int, int] = (32, 32, 3),
-    widths: Sequence[int] = (32, 64, 128, 256),
+    filters: Sequence[int] = (32, 64, 128, 256),
+    *,
     embed_dim: int | None = None,
     dropout: float = 0.3,
     augment: keras.Model | None = None,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     name: str = "image",
 ) -> keras.Model:
-    """Return a convolutional encoder: one block per width, then the mean over pixels.
+    """Return a convolutional encoder: a block for each of `filters`, then the mean.
 
     A block is convolution 3×3, maximum over 2×2, batch normalisation, ReLU. Pixels are
     scaled from 0..255 to -1..1 inside the model.
 
     Args:
         shape: Height, width (at least 28) and channels (1 or 3) of a picture.
-        widths: Channels of each block, at most four.
-        embed_dim: Length of the features; `None` keeps the last width.
+        filters: Channels of each block, at most four.
+        embed_dim: Length of the features; `None` keeps those of the last.
         dropout: Rate of dropout on the features.
         augment: Layers applied while training, such as `augmentation()`.
-        pooling: `"mean"`, or `None` for one vector per place of the picture.
+        pooling: `"avg"` (the mean), or `None` for one vector per place of the picture.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -94,11 +99,11 @@ def cnn(
             there are more than four blocks (each halves the picture), or `pooling` is
             unknown.
     """
-    if len(widths) > 4 or len(widths) < 1:
-        raise ValueError(f"{name}: widths is {widths}, expected one to four blocks")
+    if len(filters) > 4 or len(filters) < 1:
+        raise ValueError(f"{name}: filters is {filters}, expected one to four blocks")
     inputs, x = _pixels(shape, augment, name)
-    for width in widths:
-        x = conv_block(x, width)
+    for channels in filters:
+        x = conv_block(x, channels)
     x = _pooled(x, pooling, name)
     if embed_dim is not None:
         x = layers.Dense(embed_dim, activation="relu")(x)
@@ -108,8 +113,9 @@ def cnn(
 
 def lenet(
     shape: tuple[int, int, int] = (28, 28, 1),
-    channels: int = 6,
-    num_blocks: int = 2,
+    *,
+    filters: int = 6,
+    num_layers: int = 2,
     embed_dim: int | None = 84,
     dropout: float = 0.0,
     augment: keras.Model | None = None,
@@ -118,7 +124,7 @@ def lenet(
 ) -> keras.Model:
     """Return a LeNet: convolve, halve, double the channels; then a dense layer.
 
-    Block i has channels · 2^i filters, 5×5 in the first and 3×3 after it; ReLU and
+    Block i has filters · 2^i channels, 5×5 in the first and 3×3 after it; ReLU and
     batch normalisation in place of the sigmoids of LeCun et al. 1998
     (https://doi.org/10.1109/5.726791). With `embed_dim=None`, four blocks on 28×28
     (48 features) and six on 112×112 (192 features) are a usual pair for written and
@@ -126,8 +132,8 @@ def lenet(
 
     Args:
         shape: Height, width (at least 28) and channels (1 or 3) of a picture.
-        channels: Filters of the first block.
-        num_blocks: Number of blocks; each halves height and width.
+        filters: Channels of the first block.
+        num_layers: Number of blocks; each halves height and width.
         embed_dim: Length of the features; `None` keeps those of the last block.
         dropout: Rate of dropout on the features.
         augment: Layers applied while training, such as `augmentation()`.
@@ -137,20 +143,20 @@ def lenet(
 
     Returns:
         A model from (B, *shape) to (B, embed_dim), or to (B, T, embed_dim) with
-        T = ⌊height / 2^num_blocks⌋ · ⌊width / 2^num_blocks⌋.
+        T = ⌊height / 2^num_layers⌋ · ⌊width / 2^num_layers⌋.
 
     Raises:
         ValueError: If the shape is too small for the blocks, or has another number of
             channels, or `pooling` is unknown.
     """
     inputs, x = _pixels(shape, augment, name)
-    if num_blocks < 1 or min(shape[:2]) < 2**num_blocks:
+    if num_layers < 1 or min(shape[:2]) < 2**num_layers:
         raise ValueError(
-            f"{name}: num_blocks is {num_blocks}, expected 1 to "
+            f"{name}: num_layers is {num_layers}, expected 1 to "
             f"{min(shape[:2]).bit_length() - 1}: each halves the {shape[:2]} pixels"
         )
-    for i in range(num_blocks):
-        x = conv_block(x, channels * 2**i, kernel_size=3 if i else 5)
+    for i in range(num_layers):
+        x = conv_block(x, filters * 2**i, kernel_size=3 if i else 5)
     x = _pooled(x, pooling, name, vector="flatten")
     if embed_dim is not None:
         x = layers.Dense(embed_dim, activation="relu")(x)
@@ -160,27 +166,29 @@ def lenet(
 
 def resnet(
     shape: tuple[int, int, int] = (32, 32, 3),
-    widths: Sequence[int] = (16, 32, 64),
-    blocks: int = 1,
+    filters: Sequence[int] = (16, 32, 64),
+    *,
+    num_layers: int = 1,
     embed_dim: int | None = None,
     dropout: float = 0.3,
     augment: keras.Model | None = None,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     name: str = "image",
 ) -> keras.Model:
-    """Return a small residual network: one stage per width, each but the first halves.
+    """Return a small residual network: a stage for each of `filters`.
 
     x ← shortcut(x) + conv(ReLU(BN(conv(ReLU(BN(x))))))   (pre-activation; He et al.
     2016, https://arxiv.org/abs/1603.05027)
 
     Args:
         shape: Height, width (at least 28) and channels (1 or 3) of a picture.
-        widths: Channels of each stage, at most five.
-        blocks: Residual blocks in a stage. Three stages of n are 6n + 2 layers deep.
-        embed_dim: Length of the features; `None` keeps the last width.
+        filters: Channels of each stage, at most five.
+        num_layers: Residual blocks in a stage; three stages of n are 6n + 2
+            convolutions deep.
+        embed_dim: Length of the features; `None` keeps those of the last.
         dropout: Rate of dropout on the features.
         augment: Layers applied while training, such as `augmentation()`.
-        pooling: `"mean"`, or `None` for one vector per place of the picture.
+        pooling: `"avg"` (the mean), or `None` for one vector per place of the picture.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -191,15 +199,17 @@ def resnet(
         ValueError: If the shape is too small, or has another number of channels, or
             there are no blocks, or not one to five stages, or `pooling` is unknown.
     """
-    if len(widths) > 5 or len(widths) < 1:
-        raise ValueError(f"{name}: widths is {widths}, expected one to five stages")
-    if blocks < 1:
-        raise ValueError(f"{name}: blocks is {blocks}, expected 1 or more in a stage")
+    if len(filters) > 5 or len(filters) < 1:
+        raise ValueError(f"{name}: filters is {filters}, expected one to five stages")
+    if num_layers < 1:
+        raise ValueError(
+            f"{name}: num_layers is {num_layers}, expected 1 or more in a stage"
+        )
     inputs, x = _pixels(shape, augment, name)
-    x = layers.Conv2D(widths[0], 3, padding="same", use_bias=False)(x)
-    for stage, width in enumerate(widths):
-        for block in range(blocks):
-            x = _residual_block(x, width, strides=2 if stage and not block else 1)
+    x = layers.Conv2D(filters[0], 3, padding="same", use_bias=False)(x)
+    for stage, channels in enumerate(filters):
+        for block in range(num_layers):
+            x = _residual_block(x, channels, strides=2 if stage and not block else 1)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     x = _pooled(x, pooling, name)
     if embed_dim is not None:
@@ -210,13 +220,14 @@ def resnet(
 
 def vit(
     shape: tuple[int, int, int] = (32, 32, 3),
-    patch: int = 4,
+    *,
+    patch_size: int = 4,
     embed_dim: int = 64,
     num_heads: int = 4,
     num_layers: int = 4,
     dropout: float = 0.1,
     augment: keras.Model | None = None,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     name: str = "image",
 ) -> keras.Model:
     """Return a vision Transformer: the patches of the picture are its words.
@@ -227,60 +238,60 @@ def vit(
 
     Args:
         shape: Height, width (at least 28) and channels (1 or 3) of a picture.
-        patch: Side of a patch in pixels; divides height and width.
+        patch_size: Side of a patch in pixels; divides height and width.
         embed_dim: Length of the features; `num_heads` divides it.
         num_heads: Attention heads in each block.
         num_layers: Number of blocks.
         dropout: Rate of dropout in the blocks and on the features.
         augment: Layers applied while training, such as `augmentation()`.
-        pooling: `"mean"`, or `None` for one vector per patch.
+        pooling: `"avg"` (the mean), or `None` for one vector per patch.
         name: Name of the modality and of the model's input.
 
     Returns:
         A model from (B, *shape) to (B, embed_dim), or to (B, T, embed_dim) with
-        T = height / patch · width / patch, row by row.
+        T = height / patch_size · width / patch_size, row by row.
 
     Raises:
         ValueError: If the shape is too small, or has another number of channels, or
-            `patch` does not divide it, or `num_heads` does not divide `embed_dim`, or
-            `pooling` is unknown.
+            `patch_size` does not divide it, or `num_heads` does not divide
+            `embed_dim`, or `pooling` is unknown.
     """
     inputs, x = _pixels(shape, augment, name)
-    if patch < 1 or shape[0] % patch or shape[1] % patch:
+    if patch_size < 1 or shape[0] % patch_size or shape[1] % patch_size:
         raise ValueError(
-            f"{name}: patch={patch} does not divide {shape[0]} × {shape[1]} pixels: "
-            "choose a common divisor"
+            f"{name}: patch_size={patch_size} does not divide {shape[0]} × {shape[1]} "
+            "pixels: choose a common divisor"
         )
-    x = layers.Conv2D(embed_dim, patch, strides=patch)(x)
+    x = layers.Conv2D(embed_dim, patch_size, strides=patch_size)(x)
     x = layers.Reshape((-1, embed_dim))(x)
     x = PositionEmbedding()(x)
     for _ in range(num_layers):
-        x = TransformerBlock(num_heads, 2 * embed_dim, dropout)(x)
+        x = TransformerBlock(num_heads, 2 * embed_dim, dropout=dropout)(x)
     x = layers.LayerNormalization()(x)
-    if pooling == "mean":
+    if pooling == "avg":
         x = layers.GlobalAveragePooling1D()(x)
     elif pooling is not None:
-        raise _unknown_pooling(pooling, "mean", name)
+        raise _unknown_pooling(pooling, "avg", name)
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_vit")
 
 
-def conv_block(x, width: int, kernel_size: int = 3):
-    """Convolve, halve by the maximum, normalise, ReLU: (B, H, W, C) → half, `width`."""
-    x = layers.Conv2D(width, kernel_size, padding="same", use_bias=False)(x)
+def conv_block(x, filters: int, kernel_size: int = 3):
+    """Convolve, halve by the maximum, normalise, ReLU: half the places, `filters`."""
+    x = layers.Conv2D(filters, kernel_size, padding="same", use_bias=False)(x)
     # Pooling first: what follows then works on a quarter of the pixels.
     x = layers.MaxPooling2D()(x)
     x = layers.BatchNormalization()(x)
     return layers.ReLU()(x)
 
 
-def _residual_block(x, width: int, strides: int):
+def _residual_block(x, filters: int, strides: int):
     y = layers.ReLU()(layers.BatchNormalization()(x))
     # A shortcut that changes the shape starts after the shared activation.
-    changes = strides > 1 or x.shape[-1] != width
-    shortcut = layers.Conv2D(width, 1, strides, use_bias=False)(y) if changes else x
-    y = layers.Conv2D(width, 3, strides, padding="same", use_bias=False)(y)
+    changes = strides > 1 or x.shape[-1] != filters
+    shortcut = layers.Conv2D(filters, 1, strides, use_bias=False)(y) if changes else x
+    y = layers.Conv2D(filters, 3, strides, padding="same", use_bias=False)(y)
     y = layers.ReLU()(layers.BatchNormalization()(y))
-    y = layers.Conv2D(width, 3, padding="same", use_bias=False)(y)
+    y = layers.Conv2D(filters, 3, padding="same", use_bias=False)(y)
     return layers.Add()([shortcut, y])
 
 
@@ -295,7 +306,7 @@ def _pixels(shape, augment: keras.Model | None, name: str):
     return inputs, augment(x) if augment is not None else x
 
 
-def _pooled(x, pooling: str | None, name: str, vector: str = "mean"):
+def _pooled(x, pooling: str | None, name: str, vector: str = "avg"):
     """A vector per picture, or with `None` a vector per place, row by row."""
     if pooling is None:
         return layers.Reshape((-1, x.shape[-1]))(x)

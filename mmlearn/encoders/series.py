@@ -79,25 +79,26 @@ class MaskedMaxPooling1D(layers.Layer):
 
 def cnn(
     shape: tuple[int | None, int],
-    widths: Sequence[int] = (32, 64, 128),
+    filters: Sequence[int] = (32, 64, 128),
+    *,
     kernel_size: int = 5,
     embed_dim: int | None = None,
     dropout: float = 0.3,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     name: str = "series",
 ) -> keras.Model:
-    """Return a 1-D convolutional encoder: one block per width, each halves the steps.
+    """Return a 1-D convolutional encoder: each block halves the steps.
 
     A block is convolution, maximum over 2 steps, batch normalisation, ReLU. A feature
     before the mean sees 1 + kernel_size · (2^n − 1) steps for n blocks.
 
     Args:
         shape: Steps (`None`: any number) and channels of a series.
-        widths: Channels of each block.
+        filters: Channels of each block.
         kernel_size: Steps that a convolution sees.
-        embed_dim: Length of the features; `None` keeps the last width.
+        embed_dim: Length of the features; `None` keeps those of the last.
         dropout: Rate of dropout on the features.
-        pooling: `"mean"` over the real steps, or `None` for the sequence.
+        pooling: `"avg"` over the real steps, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -107,11 +108,11 @@ def cnn(
     Raises:
         ValueError: If `shape` or `pooling` is unknown, or there is no block.
     """
-    if not len(widths):
-        raise ValueError(f"{name}: widths is {widths}, expected one block or more")
+    if not len(filters):
+        raise ValueError(f"{name}: filters is {filters}, expected one block or more")
     inputs, x = _steps(shape, name)
-    for width in widths:
-        x = MaskedConv1D(width, kernel_size, use_bias=False)(x)
+    for channels in filters:
+        x = MaskedConv1D(channels, kernel_size, use_bias=False)(x)
         x = MaskedMaxPooling1D()(x)
         x = layers.ReLU()(layers.BatchNormalization()(x))
     x = _pooled(x, pooling, name)
@@ -123,6 +124,7 @@ def cnn(
 def recurrent(
     shape: tuple[int | None, int],
     cell: str = "gru",
+    *,
     embed_dim: int = 64,
     bidirectional: bool = False,
     dropout: float = 0.3,
@@ -139,7 +141,7 @@ def recurrent(
         embed_dim: Length of the features.
         bidirectional: Read in both directions, with half of the features each.
         dropout: Rate of dropout on the features.
-        pooling: `"last"` state, `"mean"` over the real steps, or `None` for the
+        pooling: `"last"` state, `"avg"` over the real steps, or `None` for the
             sequence.
         name: Name of the modality and of the model's input.
 
@@ -168,12 +170,13 @@ def recurrent(
 
 def tcn(
     shape: tuple[int | None, int],
+    *,
     embed_dim: int = 64,
     kernel_size: int = 3,
-    num_blocks: int = 4,
+    num_layers: int = 4,
     causal: bool = False,
     dropout: float = 0.1,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     name: str = "series",
 ) -> keras.Model:
     """Return a temporal convolutional network: convolutions ever further apart.
@@ -181,7 +184,7 @@ def tcn(
     x ← shortcut(x) + f(f(x)),  f = dropout ∘ ReLU ∘ LayerNorm ∘ convolution;
     block i convolves steps that are 2^i apart, so a feature sees
 
-    R = 1 + 2 (kernel_size − 1) (2^num_blocks − 1)   steps: `receptive_field`
+    R = 1 + 2 (kernel_size − 1) (2^num_layers − 1)   steps: `receptive_field`
 
     (Bai et al. 2018, https://arxiv.org/abs/1803.01271; layer instead of weight
     normalisation, so that no feature sees beyond R.)
@@ -190,10 +193,10 @@ def tcn(
         shape: Steps (`None`: any number) and channels of a series.
         embed_dim: Length of the features, and channels of every block.
         kernel_size: Steps that a convolution sees.
-        num_blocks: Number of residual blocks.
+        num_layers: Number of residual blocks.
         causal: See only the past; otherwise R is centred on a step.
         dropout: Rate of dropout in the blocks.
-        pooling: `"mean"` over the real steps, or `None` for the sequence.
+        pooling: `"avg"` over the real steps, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -202,10 +205,10 @@ def tcn(
     Raises:
         ValueError: If `shape` or `pooling` is unknown, or there is no block.
     """
-    if num_blocks < 1:
-        raise ValueError(f"{name}: num_blocks is {num_blocks}, expected 1 or more")
+    if num_layers < 1:
+        raise ValueError(f"{name}: num_layers is {num_layers}, expected 1 or more")
     inputs, x = _steps(shape, name)
-    for i in range(num_blocks):
+    for i in range(num_layers):
         shortcut = x if i else MaskedConv1D(embed_dim, 1)(x)
         for _ in range(2):
             x = MaskedConv1D(
@@ -220,23 +223,24 @@ def tcn(
     return keras.Model(inputs, _pooled(x, pooling, name), name=f"{name}_tcn")
 
 
-def receptive_field(kernel_size: int = 3, num_blocks: int = 4) -> int:
+def receptive_field(*, kernel_size: int = 3, num_layers: int = 4) -> int:
     """Return how many steps a feature of `tcn` sees.
 
     Example:
-        >>> receptive_field(kernel_size=3, num_blocks=4)
+        >>> receptive_field(kernel_size=3, num_layers=4)
         61
     """
-    return 1 + 2 * (kernel_size - 1) * (2**num_blocks - 1)
+    return 1 + 2 * (kernel_size - 1) * (2**num_layers - 1)
 
 
 def transformer(
     shape: tuple[int, int],
+    *,
     embed_dim: int = 64,
     num_heads: int = 4,
     num_layers: int = 1,
     dropout: float = 0.1,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     name: str = "series",
 ) -> keras.Model:
     """Return a Transformer encoder with learned positions and a padding mask.
@@ -247,7 +251,7 @@ def transformer(
         num_heads: Attention heads in each block.
         num_layers: Number of blocks.
         dropout: Rate of dropout in the blocks and on the features.
-        pooling: `"mean"` over the real steps, or `None` for the sequence.
+        pooling: `"avg"` over the real steps, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -264,7 +268,7 @@ def transformer(
         )
     x = PositionEmbedding()(layers.Dense(embed_dim)(x))
     for _ in range(num_layers):
-        x = TransformerBlock(num_heads, 2 * embed_dim, dropout)(x)
+        x = TransformerBlock(num_heads, 2 * embed_dim, dropout=dropout)(x)
     x = _pooled(layers.LayerNormalization()(x), pooling, name)
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_transformer")
 
@@ -288,10 +292,10 @@ def _zeroed(sequence, mask):
 
 
 def _pooled(sequence, pooling: str | None, name: str, also: str | None = None):
-    if pooling == "mean":
+    if pooling == "avg":
         # In float32: a long sum overflows in half precision.
         return MaskedMean()(sequence)
     if pooling is not None:
-        choices = ", ".join(repr(c) for c in ("mean", also, None) if c or c is None)
+        choices = ", ".join(repr(c) for c in ("avg", also, None) if c or c is None)
         raise ValueError(f"{name}: pooling is {pooling!r}, choose one of {choices}")
     return sequence

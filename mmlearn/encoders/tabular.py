@@ -36,6 +36,7 @@ class Columns(layers.Layer):
         self,
         numeric: int,
         categories: Sequence[int] = (),
+        *,
         category_dim: int = 8,
         mean: Sequence[float] | None = None,
         variance: Sequence[float] | None = None,
@@ -112,6 +113,7 @@ class Columns(layers.Layer):
 def mlp(
     numeric: int,
     categories: Sequence[int] = (),
+    *,
     hidden: Sequence[int] = (64,),
     embed_dim: int = 64,
     category_dim: int = 8,
@@ -151,9 +153,9 @@ def mlp(
     columns = Columns(
         numeric,
         categories,
-        category_dim,
-        mean,
-        variance,
+        category_dim=category_dim,
+        mean=mean,
+        variance=variance,
         name=f"{name}_columns",
         dtype="float32",
     )

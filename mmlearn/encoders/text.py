@@ -14,10 +14,11 @@ CELLS = {"rnn": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}
 def bag(
     vocab_size: int,
     length: int,
+    *,
     embed_dim: int = 64,
     dropout: float = 0.3,
     word_dropout: float = 0.0,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     name: str = "text",
 ) -> keras.Model:
     """Return a bag of embeddings: the mean of the word vectors; order is ignored.
@@ -32,7 +33,7 @@ def bag(
         embed_dim: Length of the features.
         dropout: Rate of dropout on the features.
         word_dropout: Rate at which whole words are hidden while training.
-        pooling: `"mean"`, or `None` for the whole sequence.
+        pooling: `"avg"` (the mean), or `None` for the whole sequence.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -48,6 +49,7 @@ def bag(
 def recurrent(
     vocab_size: int,
     length: int,
+    *,
     cell: str = "gru",
     embed_dim: int = 64,
     bidirectional: bool = False,
@@ -67,7 +69,7 @@ def recurrent(
         bidirectional: Read in both directions, with half of the features each.
         dropout: Rate of dropout on the features.
         word_dropout: Rate at which whole words are hidden while training.
-        pooling: `"last"` state, `"mean"` over the words, or `None` for the sequence.
+        pooling: `"last"` state, `"avg"` over the words, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -98,12 +100,13 @@ def recurrent(
 def transformer(
     vocab_size: int,
     length: int,
+    *,
     embed_dim: int = 64,
     num_heads: int = 4,
     num_layers: int = 1,
     dropout: float = 0.1,
     word_dropout: float = 0.0,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     name: str = "text",
 ) -> keras.Model:
     """Return a Transformer encoder with learned positions and a padding mask.
@@ -116,7 +119,7 @@ def transformer(
         num_layers: Number of blocks.
         dropout: Rate of dropout in the blocks and on the features.
         word_dropout: Rate at which whole words are hidden while training.
-        pooling: `"mean"` over the words, or `None` for the sequence.
+        pooling: `"avg"` over the words, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -129,17 +132,17 @@ def transformer(
     x = TokenEmbedding(vocab_size, embed_dim)(inputs)
     x = _hide_words(x, word_dropout)
     for _ in range(num_layers):
-        x = TransformerBlock(num_heads, 2 * embed_dim, dropout)(x)
+        x = TransformerBlock(num_heads, 2 * embed_dim, dropout=dropout)(x)
     x = layers.LayerNormalization()(x)
     x = _pooled(x, pooling, name)
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_transformer")
 
 
 def _pooled(sequence, pooling: str | None, name: str, also: str | None = None):
-    if pooling == "mean":
+    if pooling == "avg":
         return MaskedMean()(sequence)
     if pooling is not None:
-        choices = ", ".join(repr(c) for c in ("mean", also, None) if c or c is None)
+        choices = ", ".join(repr(c) for c in ("avg", also, None) if c or c is None)
         raise ValueError(f"{name}: pooling is {pooling!r}, choose one of {choices}")
     return sequence
 

@@ -40,7 +40,8 @@ class EachFrame(layers.Wrapper):
 def frames(
     image_encoder: keras.Model,
     length: int,
-    over_time: str = "mean",
+    *,
+    over_time: str = "avg",
     num_heads: int = 4,
     dropout: float = 0.1,
     pooling: str | None = "auto",
@@ -48,7 +49,7 @@ def frames(
 ) -> keras.Model:
     """Return an image encoder applied to each frame, and a summary over time.
 
-    "mean": h = mean of x_t, blind to the order of the frames;
+    "avg": h = mean of x_t, blind to the order of the frames;
     "gru": h = last state of a GRU over x_1, …, x_T;
     "transformer": h = mean of a Transformer block's x_t, with learned positions.
 
@@ -60,7 +61,7 @@ def frames(
         image_encoder: Such as `image.cnn()`: one input (height, width, channels), a
             vector out. Freeze it first if it should not learn.
         length: Frames in a video.
-        over_time: `"mean"`, `"gru"` or `"transformer"`.
+        over_time: `"avg"`, `"gru"` or `"transformer"`.
         num_heads: Attention heads; divides the length of the features.
         dropout: Rate of dropout in the Transformer and on the features.
         pooling: `"auto"` for the summary, or `None` for the sequence before it.
@@ -82,9 +83,9 @@ def frames(
         )
     if length < 1:
         raise ValueError(f"{name}: length is {length}, expected 1 frame or more")
-    if over_time not in ("mean", "gru", "transformer"):
+    if over_time not in ("avg", "gru", "transformer"):
         raise ValueError(
-            f"{name}: over_time is {over_time!r}, choose one of 'mean', 'gru', "
+            f"{name}: over_time is {over_time!r}, choose one of 'avg', 'gru', "
             "'transformer'"
         )
     if pooling not in ("auto", None):
@@ -95,7 +96,9 @@ def frames(
     if over_time == "gru":
         x = layers.GRU(dim, return_sequences=pooling is None)(x)
     elif over_time == "transformer":
-        x = TransformerBlock(num_heads, 2 * dim, dropout)(PositionEmbedding()(x))
+        x = TransformerBlock(num_heads, 2 * dim, dropout=dropout)(
+            PositionEmbedding()(x)
+        )
         x = layers.LayerNormalization()(x)
     if pooling is not None and over_time != "gru":
         x = MaskedMean()(x)

@@ -16,7 +16,7 @@ class SelfAttentionFusion(TokenFusion):
 
     e_m is a learned embedding of the modality. Tokens of an absent modality, and masked
     ones, are not attended to; where all are absent, h is a constant ("cls"), or 0
-    ("mean").
+    ("avg").
 
     Args:
         embed_dim: Length of each token inside, and of h.
@@ -24,7 +24,7 @@ class SelfAttentionFusion(TokenFusion):
         num_layers: Transformer blocks.
         mlp_dim: Width of the blocks' MLP; `None` for 2 · embed_dim.
         dropout: Rate of dropout in the blocks.
-        pooling: `"cls"` for a learned token's output, `"mean"` over real tokens, or
+        pooling: `"cls"` for a learned token's output, `"avg"` over real tokens, or
             `None` for all tokens, masked ones as zeros.
 
     Weights:
@@ -42,11 +42,11 @@ class SelfAttentionFusion(TokenFusion):
         Features of shape (B, embed_dim), or (B, Σ T_m, embed_dim).
     """
 
-    def __init__(self, embed_dim: int, *args, pooling: str | None = "cls", **kwargs):
-        super().__init__(embed_dim, *args, **kwargs)
-        if pooling not in ("cls", "mean", None):
+    def __init__(self, embed_dim: int, *, pooling: str | None = "cls", **kwargs):
+        super().__init__(embed_dim, **kwargs)
+        if pooling not in ("cls", "avg", None):
             raise ValueError(
-                f"{self.name}: pooling is {pooling!r}, choose 'cls', 'mean' or None"
+                f"{self.name}: pooling is {pooling!r}, choose 'cls', 'avg' or None"
             )
         self.pooling = pooling
 
@@ -84,7 +84,7 @@ class SelfAttentionFusion(TokenFusion):
         x = self.norm(x)
         if self.pooling == "cls":
             h = x[:, 0]
-        elif self.pooling == "mean":
+        elif self.pooling == "avg":
             h = mean(x, real)
         else:
             h = x if real is None else only_where(ops.expand_dims(real, -1), x)
@@ -110,7 +110,7 @@ class CrossModalAttention(TokenFusion):
         num_layers: Rounds of asking.
         mlp_dim: Width of the MLP; `None` for 2 · embed_dim.
         dropout: Rate of dropout on attention and MLP.
-        pooling: `"mean"` over real tokens, or `None` for a list of sequences.
+        pooling: `"avg"` over real tokens, or `None` for a list of sequences.
 
     Weights:
         `projection_m` (d_m, embed_dim), `projection_bias_m`; layers `target_n_a` for
@@ -127,11 +127,11 @@ class CrossModalAttention(TokenFusion):
         Features of shape (B, M · embed_dim), or a list of (B, T_m, embed_dim).
     """
 
-    def __init__(self, embed_dim: int, *args, pooling: str | None = "mean", **kwargs):
-        super().__init__(embed_dim, *args, **kwargs)
-        if pooling not in ("mean", None):
+    def __init__(self, embed_dim: int, *, pooling: str | None = "avg", **kwargs):
+        super().__init__(embed_dim, **kwargs)
+        if pooling not in ("avg", None):
             raise ValueError(
-                f"{self.name}: pooling is {pooling!r}, choose 'mean' or None"
+                f"{self.name}: pooling is {pooling!r}, choose 'avg' or None"
             )
         self.pooling = pooling
 
@@ -165,7 +165,7 @@ class CrossModalAttention(TokenFusion):
                 for a, target in enumerate(targets)
             ]
             x, scores = [out for out, _ in pairs], [given for _, given in pairs]
-        if self.pooling == "mean":
+        if self.pooling == "avg":
             means = [mean(tokens, real) for tokens, real in zip(x, masks, strict=True)]
             h = ops.concatenate(means, axis=-1)
         else:
@@ -203,7 +203,10 @@ class _CrossBlock(keras.layers.Layer):
         for b in self.sources:
             norm = keras.layers.LayerNormalization(dtype=policy, name=f"norm_{b}")
             attention = Attention(
-                self.num_heads, self.dropout, dtype=policy, name=f"attention_{b}"
+                self.num_heads,
+                dropout=self.dropout,
+                dtype=policy,
+                name=f"attention_{b}",
             )
             norm.build(input_shape)
             attention.build(input_shape, input_shape)
@@ -279,13 +282,12 @@ class BottleneckFusion(TokenFusion):
     def __init__(
         self,
         embed_dim: int,
-        num_heads: int = 4,
+        *,
         num_layers: int = 2,
-        *args,
         num_bottlenecks: int = 4,
         **kwargs,
     ):
-        super().__init__(embed_dim, num_heads, num_layers, *args, **kwargs)
+        super().__init__(embed_dim, num_layers=num_layers, **kwargs)
         require_positive(self, num_bottlenecks=num_bottlenecks)
         if num_layers < 2:
             raise ValueError(

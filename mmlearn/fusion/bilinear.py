@@ -79,6 +79,7 @@ class BilinearFusion(Fusion):
         self,
         units: int,
         factorization: str | None = None,
+        *,
         embed_dim: int | None = None,
         rank: int | None = None,
         chunks: int | None = None,

@@ -21,7 +21,7 @@ _SMALLEST = 1e-7
 class _Late(Fusion):
     """Base of the layers that take each modality's class probabilities."""
 
-    def __init__(self, from_logits: bool = False, **kwargs):
+    def __init__(self, *, from_logits: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.from_logits = from_logits
 
@@ -78,11 +78,12 @@ class DecisionFusion(_Late):
     def __init__(
         self,
         rule: str = "mean",
+        *,
         from_logits: bool = False,
         prior: Sequence[float] | None = None,
         **kwargs,
     ):
-        super().__init__(from_logits, **kwargs)
+        super().__init__(from_logits=from_logits, **kwargs)
         if rule not in RULES:
             raise ValueError(
                 f"{self.name}: rule is {rule!r}, choose one of {', '.join(RULES)}"
@@ -244,8 +245,8 @@ class StackingFusion(_Late):
         Probabilities, float32 of shape (B, num_classes).
     """
 
-    def __init__(self, num_classes: int, from_logits: bool = False, **kwargs):
-        super().__init__(from_logits, **kwargs)
+    def __init__(self, num_classes: int, *, from_logits: bool = False, **kwargs):
+        super().__init__(from_logits=from_logits, **kwargs)
         require_positive(self, num_classes=num_classes)
         self.num_classes = num_classes
 

@@ -37,7 +37,7 @@ class GatedFusion(Fusion):
         ValueError: If `tied` and there are not exactly two modalities.
     """
 
-    def __init__(self, embed_dim: int, tied: bool = False, **kwargs):
+    def __init__(self, embed_dim: int, *, tied: bool = False, **kwargs):
         super().__init__(**kwargs)
         require_positive(self, embed_dim=embed_dim)
         self.embed_dim, self.tied = embed_dim, tied

@@ -36,7 +36,7 @@ class ConcatFusion(Fusion):
         (2, 7)
     """
 
-    def __init__(self, append_presence: bool = False, **kwargs):
+    def __init__(self, *, append_presence: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.append_presence = append_presence
 
@@ -206,7 +206,7 @@ class WeightedFusion(Fusion):
         ((2, 8), (2, 2))
     """
 
-    def __init__(self, embed_dim: int, per_sample: bool = False, **kwargs):
+    def __init__(self, embed_dim: int, *, per_sample: bool = False, **kwargs):
         super().__init__(**kwargs)
         require_positive(self, embed_dim=embed_dim)
         self.embed_dim, self.per_sample = embed_dim, per_sample
@@ -274,7 +274,12 @@ class DeepSetFusion(Fusion):
     """
 
     def __init__(
-        self, embed_dim: int, units: int | None = None, shared: bool = False, **kwargs
+        self,
+        embed_dim: int,
+        *,
+        units: int | None = None,
+        shared: bool = False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         require_positive(self, embed_dim=embed_dim, units=units)

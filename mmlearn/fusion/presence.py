@@ -27,7 +27,7 @@ class ModalityDropout(keras.layers.Layer):
         ValueError: If `rate` is outside 0 to below 1.
     """
 
-    def __init__(self, rate: float = 0.3, seed: int | None = None, **kwargs):
+    def __init__(self, rate: float = 0.3, *, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise ValueError(f"{self.name}: rate is {rate}, expected 0 to below 1")

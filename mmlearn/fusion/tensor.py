@@ -97,7 +97,7 @@ class LowRankFusion(Fusion):
         Features of shape (B, units).
     """
 
-    def __init__(self, units: int, rank: int = 4, **kwargs):
+    def __init__(self, units: int, *, rank: int = 4, **kwargs):
         super().__init__(**kwargs)
         require_positive(self, units=units, rank=rank)
         self.units, self.rank = units, rank
@@ -164,7 +164,7 @@ class MultiplicativeInteraction(Fusion):
 
     modality_count = 2
 
-    def __init__(self, units: int | None = None, form: str = "matrix", **kwargs):
+    def __init__(self, units: int | None = None, *, form: str = "matrix", **kwargs):
         super().__init__(**kwargs)
         if form not in FORMS:
             raise ValueError(

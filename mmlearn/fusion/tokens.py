@@ -16,6 +16,7 @@ class TokenFusion(Fusion):
     def __init__(
         self,
         embed_dim: int,
+        *,
         num_heads: int = 4,
         num_layers: int = 1,
         mlp_dim: int | None = None,
@@ -64,7 +65,7 @@ class TokenFusion(Fusion):
         block = TransformerBlock(
             self.num_heads,
             self.mlp_dim or 2 * self.embed_dim,
-            self.dropout,
+            dropout=self.dropout,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -97,6 +98,13 @@ class TokenFusion(Fusion):
 
     def compute_mask(self, inputs, mask=None):
         return None
+
+    @classmethod
+    def from_config(cls, config):
+        # Models saved before "avg" became the one word say "mean".
+        if config.get("pooling") == "mean":
+            config = {**config, "pooling": "avg"}
+        return cls(**config)
 
     def get_config(self):
         return {

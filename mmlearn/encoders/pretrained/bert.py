@@ -23,8 +23,9 @@ _BERT = {
 
 def minilm(
     length: int = 64,
+    *,
     trainable: bool = False,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     weights: str | None = "minilm",
     name: str = "text",
 ) -> keras.Model:
@@ -40,7 +41,7 @@ def minilm(
     Args:
         length: Ids in a row, at most 512; make them with `MiniLMTokenizer(length)`.
         trainable: Fine-tune the weights with the rest of a model.
-        pooling: `"mean"` over the real tokens, or `None` for the sequence; padding is
+        pooling: `"avg"` over the real tokens, or `None` for the sequence; padding is
             zero there, and masked.
         weights: `"minilm"`: the files of `python -m mmlearn data get minilm`, fetched
             if need be; a folder or address that keras-hub reads, such as
@@ -57,8 +58,8 @@ def minilm(
     """
     if not 1 <= length <= _BERT["max_sequence_length"]:
         raise ValueError(f"{name}: length is {length}, expected 1 to 512 tokens")
-    if pooling not in ("mean", None):
-        raise ValueError(f"{name}: pooling is {pooling!r}, choose 'mean' or None")
+    if pooling not in ("avg", None):
+        raise ValueError(f"{name}: pooling is {pooling!r}, choose 'avg' or None")
     inputs = keras.Input((length,), dtype="int32", name=name)
     if weights is None:
         encode = TokenStates(_BERT, name="bert")
@@ -68,7 +69,7 @@ def minilm(
         for layer in encode.bert.layers:
             layer.set_weights(bert.get_layer(layer.name).get_weights())
     x = encode(inputs)
-    if pooling == "mean":
+    if pooling == "avg":
         x = MaskedMean(name="pool")(x)
     model = keras.Model(inputs, x, name=f"{name}_minilm")
     model.trainable = trainable
@@ -90,7 +91,7 @@ class MiniLMTokenizer:
         mmlearn.datasets.sources.SourceError: If the file cannot be had.
     """
 
-    def __init__(self, length: int = 64, weights: str = "minilm"):
+    def __init__(self, length: int = 64, *, weights: str = "minilm"):
         if not 3 <= length <= _BERT["max_sequence_length"]:
             raise ValueError(f"length is {length}, expected 3 to 512 tokens")
         self.length, self.weights = length, weights

@@ -50,9 +50,10 @@ _STAGES = (
 def image(
     architecture: str = "efficientnet-lite0",
     shape: tuple[int | None, int | None, int] = (32, 32, 3),
+    *,
     resolution: int | None = None,
     trainable: bool = False,
-    pooling: str | None = "mean",
+    pooling: str | None = "avg",
     weights: str | None = "imagenet",
     name: str = "image",
 ) -> keras.Model:
@@ -74,7 +75,7 @@ def image(
         resolution: Height and width that the network sees, 32 or more; `None` is
             224, what the weights were trained with. 96 is five times as fast.
         trainable: Fine-tune the weights with the rest of a model.
-        pooling: `"mean"` over places, or `None` for the sequence of places.
+        pooling: `"avg"` over places, or `None` for the sequence of places.
         weights: `"imagenet"`, or `None` for random ones.
         name: Name of the modality and of the model's input.
 
@@ -91,14 +92,14 @@ def image(
             f"{name}: architecture is {architecture!r}, choose one of "
             f"{', '.join(ARCHITECTURES)}"
         )
-    if pooling not in ("mean", None):
-        raise ValueError(f"{name}: pooling is {pooling!r}, choose 'mean' or None")
+    if pooling not in ("avg", None):
+        raise ValueError(f"{name}: pooling is {pooling!r}, choose 'avg' or None")
     inputs, x = _pictures(shape, resolution, weights, name)
     if architecture == "efficientnet-lite0":
         x = _efficientnet_lite0(x)
     else:
         x = _application(architecture, x, weights)
-    if pooling == "mean":
+    if pooling == "avg":
         x = layers.GlobalAveragePooling2D(name="pool")(x)
     else:
         x = layers.Reshape((-1, x.shape[-1]), name="places")(x)
@@ -111,6 +112,7 @@ def image(
 
 def imagenet_classifier(
     shape: tuple[int | None, int | None, int] = (224, 224, 3),
+    *,
     resolution: int | None = None,
     weights: str | None = "imagenet",
     name: str = "image",
