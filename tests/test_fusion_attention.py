@@ -287,3 +287,10 @@ def test_bad_settings_are_refused(make, expected):
     assert line.startswith("joined: ") and len(line.splitlines()) == 1
     for part in expected:
         assert part in line
+
+
+@pytest.mark.parametrize("cls", [f.SelfAttentionFusion, f.CrossModalAttention])
+def test_a_config_saved_before_avg_was_the_word_still_makes_a_layer(cls):
+    config = cls(4, num_heads=2, pooling="avg").get_config()
+    old = cls.from_config({**config, "pooling": "mean"})
+    assert old.get_config() == config

@@ -104,7 +104,7 @@ class TokenFusion(Fusion):
         # Models saved before "avg" became the one word say "mean".
         if config.get("pooling") == "mean":
             config = {**config, "pooling": "avg"}
-        return cls(**config)
+        return super().from_config(config)
 
     def get_config(self):
         return {
