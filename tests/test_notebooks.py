@@ -87,7 +87,7 @@ def _nbval(path: Path) -> subprocess.CompletedProcess:
 
 def test_nbval_notices_one_changed_digit(tmp_path):
     nb = notebooks.load(START)
-    source = nb.metadata.mmlearn.datasets.sources["cifar10"]
+    source = nb.metadata.mmlearn.sources["cifar10"]
     if sources.kind("cifar10") != source:
         pytest.skip(f"the stored outputs come from {source} data")
     compared = [
