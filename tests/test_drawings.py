@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
 
+from mmlearn.datasets.simulated import templates
 from mmlearn.datasets.simulated.drawings import CLASS_NAMES, pictures
 
 CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"
@@ -107,3 +110,30 @@ def test_about_a_third_of_the_pictures_lie_in_fog(train):
 def test_pictures_refuses_bad_input(num):
     with pytest.raises(ValueError, match=f"is {num}, expected at least 1"):
         pictures(num, seed=0)
+
+
+def test_picture_and_text_each_tell_and_together_tell_more(train, test):
+    words = CountVectorizer(binary=True)
+    texts = [
+        [
+            templates.describe(image, CLASS_NAMES[label], rng)
+            for image, label in zip(*part, strict=True)
+        ]
+        for rng, part in zip(
+            map(np.random.default_rng, (1, 2)), (train, test), strict=True
+        )
+    ]
+    said = [
+        words.fit_transform(texts[0]).toarray(),
+        words.transform(texts[1]).toarray(),
+    ]
+    seen = [edges(part[0]) * 5 for part in (train, test)]
+
+    def accuracy(first, second):
+        model = LogisticRegression(max_iter=1000).fit(first, train[1])
+        return model.score(second, test[1])
+
+    image, text = accuracy(*seen), accuracy(*said)
+    both = accuracy(*(np.hstack(pair) for pair in zip(seen, said, strict=True)))
+    assert min(image, text) > 3 * CHANCE
+    assert both > max(image, text) + 0.5 * CHANCE
