@@ -1,10 +1,12 @@
-"""Tests of the drawn stand-in for CIFAR-10."""
+"""Tests of the stand-in for CIFAR-10: emoji on coloured grounds."""
 
 import numpy as np
 import pytest
-from PIL import Image
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
 
-from mmlearn.datasets.simulated.drawings import CLASS_NAMES, draw, pictures
+from mmlearn.datasets.simulated import templates
+from mmlearn.datasets.simulated.drawings import CLASS_NAMES, pictures
 
 CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"
 CHANCE = 1 / len(CLASS_NAMES)
@@ -74,34 +76,14 @@ def test_another_seed_gives_other_pictures_in_another_order():
     assert not np.array_equal(first[1], second[1])
 
 
-@pytest.mark.parametrize("label", range(10))
-def test_draw_depends_on_the_generator_alone(label):
-    one, same, other = (draw(label, np.random.default_rng(s)) for s in (4, 4, 5))
-    np.testing.assert_array_equal(one, same)
-    assert not np.array_equal(one, other)
-
-
-@pytest.mark.parametrize("size", [16, 32, 45])
-def test_draw_gives_a_colour_picture_of_the_size_asked_for(size):
-    image = draw(8, np.random.default_rng(0), size=size)
-    assert image.shape == (size, size, 3)
-    assert image.dtype == np.uint8
-    assert image.std() > 1.0
-
-
-def test_the_picture_is_the_same_scene_at_every_size():
-    small, large = (draw(9, np.random.default_rng(3), size=s) for s in (32, 64))
-    shrunk = np.asarray(Image.fromarray(large).resize((32, 32)), dtype=float)
-    assert np.corrcoef(small.ravel(), shrunk.ravel())[0, 1] > 0.8
-
-
 def test_pictures_are_balanced_shuffled_and_all_different():
-    images, labels = pictures(6, seed=0, size=20)
-    assert images.shape == (60, 20, 20, 3) and images.dtype == np.uint8
+    images, labels = pictures(6, seed=0)
+    assert images.shape == (60, 32, 32, 3) and images.dtype == np.uint8
     assert labels.shape == (60,) and labels.dtype == np.int64
     assert np.bincount(labels).tolist() == [6] * 10
     assert np.any(np.diff(labels) < 0)
     assert len({image.tobytes() for image in images}) == 60
+    assert all(image.std() > 1 for image in images)
 
 
 def test_outlines_tell_the_classes_apart(train, test):
@@ -114,33 +96,44 @@ def test_colours_tell_much_less_than_outlines(train, test):
     assert by_colour < 3.5 * CHANCE
 
 
-def test_labels_belong_to_their_pictures(train):
-    images, labels = train
-    rng = np.random.default_rng(3)
-    drawn = np.repeat(np.arange(10), 60)
-    fresh = np.stack([draw(label, rng) for label in drawn])
-    assert held_out_accuracy(edges, (images, labels), (fresh, drawn)) > 4.5 * CHANCE
+def test_training_and_test_share_no_picture(train, test):
+    first, second = ({image.tobytes() for image in part[0]} for part in (train, test))
+    assert not first & second
 
 
-@pytest.mark.parametrize("label", [-1, 10, 2.5])
-def test_draw_refuses_a_label_outside_the_classes(label):
-    with pytest.raises(ValueError, match=f"label is {label}, expected .* 0 to 9"):
-        draw(label, np.random.default_rng(0))
+def test_about_a_third_of_the_pictures_lie_in_fog(train):
+    fog = train[0].astype(float).std(axis=(1, 2, 3)) < 20
+    assert 0.25 < fog.mean() < 0.5
 
 
-def test_draw_refuses_a_small_size():
-    with pytest.raises(ValueError, match="size is 15, expected at least 16"):
-        draw(0, np.random.default_rng(0), size=15)
+@pytest.mark.parametrize("num", [0, -3])
+def test_pictures_refuses_bad_input(num):
+    with pytest.raises(ValueError, match=f"is {num}, expected at least 1"):
+        pictures(num, seed=0)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_per_class": 0}, "num_per_class is 0, expected at least 1"),
-        ({"num_per_class": -3}, "num_per_class is -3, expected at least 1"),
-        ({"num_per_class": 1, "size": 8}, "size is 8, expected at least 16"),
-    ],
-)
-def test_pictures_refuses_bad_input(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        pictures(seed=0, **arguments)
+def test_picture_and_text_each_tell_and_together_tell_more(train, test):
+    words = CountVectorizer(binary=True)
+    texts = [
+        [
+            templates.describe(image, CLASS_NAMES[label], rng)
+            for image, label in zip(*part, strict=True)
+        ]
+        for rng, part in zip(
+            map(np.random.default_rng, (1, 2)), (train, test), strict=True
+        )
+    ]
+    said = [
+        words.fit_transform(texts[0]).toarray(),
+        words.transform(texts[1]).toarray(),
+    ]
+    seen = [edges(part[0]) * 5 for part in (train, test)]
+
+    def accuracy(first, second):
+        model = LogisticRegression(max_iter=1000).fit(first, train[1])
+        return model.score(second, test[1])
+
+    image, text = accuracy(*seen), accuracy(*said)
+    both = accuracy(*(np.hstack(pair) for pair in zip(seen, said, strict=True)))
+    assert min(image, text) > 3 * CHANCE
+    assert both > max(image, text) + 0.5 * CHANCE

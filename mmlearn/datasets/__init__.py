@@ -6,6 +6,7 @@ from mmlearn.datasets.own.loaders import from_csv, from_folder
 from mmlearn.datasets.real.chest_xray import chest_xray_notes
 from mmlearn.datasets.real.cifar10 import cifar10_captions
 from mmlearn.datasets.real.covid import covid_cxr
+from mmlearn.datasets.real.emoji import emoji
 from mmlearn.datasets.real.hydraulic import hydraulic_rig
 from mmlearn.datasets.real.occupancy import occupancy
 from mmlearn.datasets.real.watch import watch_imu
@@ -32,6 +33,7 @@ __all__ = [
     "chest_xray_notes",
     "cifar10_captions",
     "covid_cxr",
+    "emoji",
     "envelope_spectrum",
     "from_csv",
     "from_folder",

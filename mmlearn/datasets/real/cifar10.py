@@ -30,7 +30,7 @@ def cifar10_captions(
     """Load CIFAR-10 pictures, each with one short text.
 
     The modalities are `image`, uint8 (N, 32, 32, 3), and `text`, strings (N,). Where
-    CIFAR-10 cannot be had, drawn pictures stand in, with `template` texts.
+    CIFAR-10 cannot be had, emoji on coloured grounds stand in, with `template` texts.
 
     Args:
         text: `"caption"` names what is seen; `"vague"` describes the same picture
@@ -55,7 +55,7 @@ def cifar10_captions(
     found = sources.obtain("cifar10" if pictures == "captioned" else "cifar10_full")
     if found is None:
         print(
-            "STAND-IN DATA: drawn pictures with template texts instead of CIFAR-10; "
+            "STAND-IN DATA: emoji with template texts instead of CIFAR-10; "
             "figures will differ from those in the prose"
         )
         loaded = _drawn(seed)

@@ -6,7 +6,8 @@ import re
 import numpy as np
 
 from mmlearn.datasets import sources
-from mmlearn.datasets.base import MultimodalDataset, Split, grouped_split
+from mmlearn.datasets.base import MultimodalDataset, Split
+from mmlearn.datasets.splits import grouped_split, linked
 
 CLASS_NAMES = ("other finding", "COVID-19")
 MASK = "[MASK]"
@@ -77,7 +78,7 @@ def covid_cxr(
     table = records()
     labels = np.array(["COVID-19" in name for name in table["finding"]], dtype="int64")
     texts = table["clinical_notes"].astype(object)
-    groups = _linked(table["patientid"], table["image_jpeg"], texts)
+    groups = linked(table["patientid"], table["image_jpeg"], texts)
     if mask_diagnosis:
         texts = np.array([mask(text) for text in texts], dtype=object)
     index = np.arange(len(labels))
@@ -140,23 +141,3 @@ def _decode(packed: bytes) -> np.ndarray:
     from PIL import Image
 
     return np.asarray(Image.open(io.BytesIO(packed)).convert("L"))[..., None]
-
-
-def _linked(patients: np.ndarray, *shared: np.ndarray) -> np.ndarray:
-    """Number the patients; those with an equal picture or note get the same number."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    _, nodes = np.unique(patients, return_inverse=True)
-    edges = [np.stack([nodes, nodes])]
-    for column in shared:
-        first = {}
-        owners = [
-            first.setdefault(value, node) if value else node
-            for value, node in zip(column, nodes, strict=True)
-        ]
-        edges.append(np.stack([owners, nodes]))
-    pairs = np.concatenate(edges, axis=1)
-    num = nodes.max() + 1
-    graph = coo_array((np.ones(pairs.shape[1]), pairs), shape=(num, num))
-    return connected_components(graph, directed=False)[1][nodes].astype("int64")

@@ -53,7 +53,7 @@ _CIFAR10 = Source(
         "datasets/cifar-10-batches-py-target_archive",
         "datasets/cifar-10-batches-py.tar.gz",
     ),
-    stand_in="drawn pictures of the same ten classes",
+    stand_in="emoji of the same ten classes",
     notebooks=("00", "01", "02", "03", "12"),
 )
 
