@@ -185,3 +185,20 @@ def test_the_package_names_no_backend():
     for path in _tracked("mmlearn/*.py"):
         tops = {name.split(".")[0] for name in _imports(path)}
         assert not tops & {"tensorflow", "torch", "jax"}, path.name
+
+
+def test_the_package_uses_nothing_private_of_keras():
+    """But one line, that falls back to Keras's own pipelines where it is gone."""
+    private = set()
+    for path in _tracked("mmlearn/*.py"):
+        private |= {(path.name, n) for n in _imports(path) if n.startswith("keras.src")}
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr):
+                owner = ast.unparse(node.value)
+                if owner not in ("self", "cls"):
+                    private.add((path.name, f"{owner}.{node.attr}"))
+    adapter = "keras.src.trainers.data_adapters.array_data_adapter.ArrayDataAdapter"
+    own = {
+        name for name in private if name[1].endswith(("_repr_markdown_", "_trained"))
+    }
+    assert private - own == {("runtime.py", adapter)}
