@@ -1,5 +1,9 @@
 """The documents are true where a machine can tell, and the CI workflows are sound."""
 
+import doctest
+import importlib
+import inspect
+import pkgutil
 import re
 import shlex
 import shutil
@@ -9,12 +13,14 @@ import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
+import keras
 import nbformat
 import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
-from mmlearn import fusion
+import mmlearn
+from mmlearn import encoders, fusion
 from mmlearn.datasets import sources
 from mmlearn_course import notebooks, reference
 from mmlearn_course.cli import main
@@ -268,3 +274,27 @@ def test_data_list_names_the_notebooks_that_use_a_set(name):
         if re.search(USES[name], code):
             users.append(path.name[:2])
     assert sources.SOURCES[name].notebooks == tuple(users)
+
+
+MODULES = sorted(
+    info.name for info in pkgutil.walk_packages(mmlearn.__path__, "mmlearn.")
+)
+MODULES.remove("mmlearn.__main__")
+# Those with others' weights would have to fetch them.
+ENCODERS = sorted(set(encoders.__all__) - {"pretrained"})
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_docstrings_run(name):
+    module = importlib.import_module(name)
+    found = doctest.testmod(module, extraglobs={"keras": keras})
+    assert found.failed == 0
+
+
+@pytest.mark.parametrize("folder", ["fusion", *(f"encoders.{n}" for n in ENCODERS)])
+def test_every_fusion_and_encoder_shows_how_it_is_called(folder):
+    module = importlib.import_module(f"mmlearn.{folder}")
+    for name in reference.public_names(module):
+        made = getattr(module, name)
+        if folder == "fusion" or made.__annotations__.get("return") is keras.Model:
+            assert ">>> " in inspect.getdoc(made), f"{folder}.{name}"

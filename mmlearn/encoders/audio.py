@@ -37,6 +37,10 @@ class LogMel(layers.Layer):
 
     Raises:
         ValueError: If a band is narrower than the step between two frequencies.
+
+    Example:
+        >>> LogMel()(keras.Input((16000,))).shape
+        (None, 61, 64)
     """
 
     def __init__(
@@ -131,6 +135,10 @@ def log_mel_cnn(
     Raises:
         ValueError: If the waveform is too short, or has too few bands, for the blocks,
             or `pooling` is unknown.
+
+    Example:
+        >>> log_mel_cnn(16000).output_shape
+        (None, 64)
     """
     if pooling not in ("avg", None):
         raise ValueError(f"{name}: pooling is {pooling!r}, choose one of 'avg', None")

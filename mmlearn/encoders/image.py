@@ -25,6 +25,10 @@ def augmentation(
 
     Returns:
         A model from (B, height, width, channels) to the same shape.
+
+    Example:
+        >>> augmentation(crop=2)(keras.Input((32, 32, 3))).shape
+        (None, 32, 32, 3)
     """
     steps = []
     if flip:
@@ -98,6 +102,12 @@ def cnn(
         ValueError: If the shape is too small, or has another number of channels, or
             there are more than four blocks (each halves the picture), or `pooling` is
             unknown.
+
+    Example:
+        >>> cnn().output_shape
+        (None, 256)
+        >>> cnn(pooling=None).output_shape
+        (None, 4, 256)
     """
     if len(filters) > 4 or len(filters) < 1:
         raise ValueError(f"{name}: filters is {filters}, expected one to four blocks")
@@ -148,6 +158,10 @@ def lenet(
     Raises:
         ValueError: If the shape is too small for the blocks, or has another number of
             channels, or `pooling` is unknown.
+
+    Example:
+        >>> lenet((28, 28, 1)).output_shape
+        (None, 84)
     """
     inputs, x = _pixels(shape, augment, name)
     if num_layers < 1 or min(shape[:2]) < 2**num_layers:
@@ -198,6 +212,10 @@ def resnet(
     Raises:
         ValueError: If the shape is too small, or has another number of channels, or
             there are no blocks, or not one to five stages, or `pooling` is unknown.
+
+    Example:
+        >>> resnet().output_shape
+        (None, 64)
     """
     if len(filters) > 5 or len(filters) < 1:
         raise ValueError(f"{name}: filters is {filters}, expected one to five stages")
@@ -255,6 +273,10 @@ def vit(
         ValueError: If the shape is too small, or has another number of channels, or
             `patch_size` does not divide it, or `num_heads` does not divide
             `embed_dim`, or `pooling` is unknown.
+
+    Example:
+        >>> vit().output_shape
+        (None, 64)
     """
     inputs, x = _pixels(shape, augment, name)
     if patch_size < 1 or shape[0] % patch_size or shape[1] % patch_size:

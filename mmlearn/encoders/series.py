@@ -107,6 +107,10 @@ def cnn(
 
     Raises:
         ValueError: If `shape` or `pooling` is unknown, or there is no block.
+
+    Example:
+        >>> cnn((64, 3)).output_shape
+        (None, 128)
     """
     if not len(filters):
         raise ValueError(f"{name}: filters is {filters}, expected one block or more")
@@ -152,6 +156,10 @@ def recurrent(
     Raises:
         ValueError: If `shape`, `cell` or `pooling` is unknown, or `embed_dim` is odd
             for two directions.
+
+    Example:
+        >>> recurrent((64, 3)).output_shape
+        (None, 64)
     """
     if cell not in CELLS:
         raise ValueError(f"{name}: cell is {cell!r}, choose one of {', '.join(CELLS)}")
@@ -204,6 +212,10 @@ def tcn(
 
     Raises:
         ValueError: If `shape` or `pooling` is unknown, or there is no block.
+
+    Example:
+        >>> tcn((64, 3)).output_shape
+        (None, 64)
     """
     if num_layers < 1:
         raise ValueError(f"{name}: num_layers is {num_layers}, expected 1 or more")
@@ -260,6 +272,10 @@ def transformer(
     Raises:
         ValueError: If `shape` or `pooling` is unknown, `shape` has no number of steps,
             or `num_heads` does not divide `embed_dim`.
+
+    Example:
+        >>> transformer((64, 3)).output_shape
+        (None, 64)
     """
     inputs, x = _steps(shape, name)
     if shape[0] is None:

@@ -147,8 +147,8 @@ def mlp(
 
     Example:
         >>> encoder = mlp(numeric=2, categories=(3,), mean=[50, 1.7], variance=[9, 1])
-        >>> encoder(keras.ops.array([[52.0, 1.8, 2.0]])).shape
-        (1, 64)
+        >>> encoder.output_shape
+        (None, 64)
     """
     columns = Columns(
         numeric,

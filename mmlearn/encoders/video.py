@@ -74,6 +74,11 @@ def frames(
     Raises:
         ValueError: If the image encoder has other shapes, `length` is below 1, or
             `over_time` or `pooling` is unknown.
+
+    Example:
+        >>> from mmlearn.encoders import image
+        >>> frames(image.cnn(), 8).output_shape
+        (None, 256)
     """
     shapes = [tuple(x.shape) for x in (*image_encoder.inputs, *image_encoder.outputs)]
     if [len(shape) for shape in shapes] != [4, 2]:

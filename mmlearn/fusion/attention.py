@@ -40,6 +40,10 @@ class SelfAttentionFusion(TokenFusion):
 
     Returns:
         Features of shape (B, embed_dim), or (B, Σ T_m, embed_dim).
+
+    Example:
+        >>> SelfAttentionFusion(8)([keras.Input((5, 8)), keras.Input((3, 6))]).shape
+        (None, 8)
     """
 
     def __init__(self, embed_dim: int, *, pooling: str | None = "cls", **kwargs):
@@ -125,6 +129,10 @@ class CrossModalAttention(TokenFusion):
 
     Returns:
         Features of shape (B, M · embed_dim), or a list of (B, T_m, embed_dim).
+
+    Example:
+        >>> CrossModalAttention(8)([keras.Input((5, 8)), keras.Input((3, 6))]).shape
+        (None, 16)
     """
 
     def __init__(self, embed_dim: int, *, pooling: str | None = "avg", **kwargs):
@@ -277,6 +285,10 @@ class BottleneckFusion(TokenFusion):
 
     Raises:
         ValueError: If there are fewer than two rounds: nothing would be exchanged.
+
+    Example:
+        >>> BottleneckFusion(8)([keras.Input((5, 8)), keras.Input((3, 6))]).shape
+        (None, 8)
     """
 
     def __init__(

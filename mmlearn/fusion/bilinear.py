@@ -71,6 +71,10 @@ class BilinearFusion(Fusion):
 
     Raises:
         ValueError: If an argument is unknown, or does not go with the factorization.
+
+    Example:
+        >>> BilinearFusion(8)([keras.Input((3,)), keras.Input((4,))]).shape
+        (None, 8)
     """
 
     modality_count = 2

@@ -73,6 +73,10 @@ class DecisionFusion(_Late):
     Raises:
         ValueError: If the rule is unknown, the prior is none, or the modalities do not
             have the same number of classes.
+
+    Example:
+        >>> DecisionFusion("product")([keras.Input((10,)), keras.Input((10,))]).shape
+        (None, 10)
     """
 
     def __init__(
@@ -196,6 +200,10 @@ class EvidentialFusion(Fusion):
 
     Raises:
         ValueError: If the modalities do not have the same number of classes.
+
+    Example:
+        >>> EvidentialFusion()([keras.Input((10,)), keras.Input((10,))]).shape
+        (None, 10)
     """
 
     def build_weights(self):
@@ -243,6 +251,10 @@ class StackingFusion(_Late):
 
     Returns:
         Probabilities, float32 of shape (B, num_classes).
+
+    Example:
+        >>> StackingFusion(10)([keras.Input((10,)), keras.Input((10,))]).shape
+        (None, 10)
     """
 
     def __init__(self, num_classes: int, *, from_logits: bool = False, **kwargs):

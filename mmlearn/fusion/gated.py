@@ -35,6 +35,10 @@ class GatedFusion(Fusion):
 
     Raises:
         ValueError: If `tied` and there are not exactly two modalities.
+
+    Example:
+        >>> GatedFusion(8)([keras.Input((3,)), keras.Input((4,))]).shape
+        (None, 8)
     """
 
     def __init__(self, embed_dim: int, *, tied: bool = False, **kwargs):
@@ -106,6 +110,10 @@ class FiLMFusion(Fusion):
 
     Returns:
         Features of x's shape.
+
+    Example:
+        >>> FiLMFusion()([keras.Input((8, 8, 3)), keras.Input((4,))]).shape
+        (None, 8, 8, 3)
     """
 
     modality_count = 2

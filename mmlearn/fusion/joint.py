@@ -32,8 +32,8 @@ class ConcatFusion(Fusion):
         Features of shape (B, Σ d_m), or (B, Σ d_m + M) with the mask.
 
     Example:
-        >>> ConcatFusion()([keras.ops.ones((2, 3)), keras.ops.ones((2, 4))]).shape
-        (2, 7)
+        >>> ConcatFusion()([keras.Input((3,)), keras.Input((4,))]).shape
+        (None, 7)
     """
 
     def __init__(self, *, append_presence: bool = False, **kwargs):
@@ -111,6 +111,10 @@ class SumFusion(_Elementwise):
 
     Returns:
         Features of shape (B, embed_dim).
+
+    Example:
+        >>> SumFusion(embed_dim=8)([keras.Input((3,)), keras.Input((4,))]).shape
+        (None, 8)
     """
 
     def combine(self, features, is_present):
@@ -123,6 +127,10 @@ class MeanFusion(_Elementwise):
 
     h = Σ_m p_m W_m x_m / Σ_m p_m; 0 where all are absent. Arguments, weights and
     shapes as in `SumFusion`.
+
+    Example:
+        >>> MeanFusion(embed_dim=8)([keras.Input((3,)), keras.Input((4,))]).shape
+        (None, 8)
     """
 
     def combine(self, features, is_present):
@@ -139,6 +147,10 @@ class MaxFusion(_Elementwise):
 
     h_k = max_m (W_m x_m)_k; 0 where all are absent. Arguments, weights and shapes as in
     `SumFusion`.
+
+    Example:
+        >>> MaxFusion(embed_dim=8)([keras.Input((3,)), keras.Input((4,))]).shape
+        (None, 8)
     """
 
     def combine(self, features, is_present):
@@ -158,6 +170,10 @@ class ProductFusion(_Elementwise):
 
     h = Π_m W_m x_m; the empty product, 1, where all are absent. Arguments, weights and
     shapes as in `SumFusion`.
+
+    Example:
+        >>> ProductFusion(embed_dim=8)([keras.Input((3,)), keras.Input((4,))]).shape
+        (None, 8)
     """
 
     def combine(self, features, is_present):
@@ -200,10 +216,10 @@ class WeightedFusion(Fusion):
         Features of shape (B, embed_dim); with `return_weights`, a pair.
 
     Example:
-        >>> x = [keras.ops.ones((2, 3)), keras.ops.ones((2, 4))]
+        >>> x = [keras.Input((3,)), keras.Input((4,))]
         >>> h, weights = WeightedFusion(embed_dim=8)(x, return_weights=True)
         >>> h.shape, weights.shape
-        ((2, 8), (2, 2))
+        ((None, 8), (None, 2))
     """
 
     def __init__(self, embed_dim: int, *, per_sample: bool = False, **kwargs):
@@ -271,6 +287,10 @@ class DeepSetFusion(Fusion):
 
     Returns:
         Features of shape (B, units).
+
+    Example:
+        >>> DeepSetFusion(8)([keras.Input((3,)), keras.Input((4,))]).shape
+        (None, 8)
     """
 
     def __init__(

@@ -25,6 +25,10 @@ class ModalityDropout(keras.layers.Layer):
 
     Raises:
         ValueError: If `rate` is outside 0 to below 1.
+
+    Example:
+        >>> ModalityDropout(0.3)(keras.Input((2,))).shape
+        (None, 2)
     """
 
     def __init__(self, rate: float = 0.3, *, seed: int | None = None, **kwargs):

@@ -35,9 +35,9 @@ class TensorFusion(Fusion):
         Features of shape (B, units), or (B, Π (d_m + 1)).
 
     Example:
-        >>> x = [keras.ops.ones((2, 3)), keras.ops.ones((2, 4))]
+        >>> x = [keras.Input((3,)), keras.Input((4,))]
         >>> TensorFusion()(x).shape, TensorFusion(units=5)(x).shape
-        ((2, 20), (2, 5))
+        ((None, 20), (None, 5))
     """
 
     def __init__(self, units: int | None = None, **kwargs):
@@ -95,6 +95,10 @@ class LowRankFusion(Fusion):
 
     Returns:
         Features of shape (B, units).
+
+    Example:
+        >>> LowRankFusion(8, rank=2)([keras.Input((3,)), keras.Input((4,))]).shape
+        (None, 8)
     """
 
     def __init__(self, units: int, *, rank: int = 4, **kwargs):
@@ -160,6 +164,10 @@ class MultiplicativeInteraction(Fusion):
 
     Raises:
         ValueError: If the form is unknown, or `units` does not go with it.
+
+    Example:
+        >>> MultiplicativeInteraction(8)([keras.Input((3,)), keras.Input((4,))]).shape
+        (None, 8)
     """
 
     modality_count = 2

@@ -86,6 +86,10 @@ def image(
     Raises:
         ValueError: If an argument is not one of those above.
         mmlearn.datasets.sources.SourceError: If the weights cannot be had.
+
+    Example:
+        >>> image(weights=None).output_shape
+        (None, 1280)
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(
