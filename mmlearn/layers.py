@@ -1,6 +1,7 @@
 """Blocks shared by encoders and fusion layers."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -103,9 +104,17 @@ class TokenEmbedding(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mmlearn")
 class PositionEmbedding(keras.layers.Layer):
-    """Add a learned vector per position to a sequence of fixed length.
+    """Add a vector per position to a sequence of fixed length.
 
-    x_t ← x_t + P[t]
+    x_t ← x_t + P[t], with learned P, or P[t, 2i] = sin(t / 10000^(2i/d)) and
+    P[t, 2i + 1] = cos(t / 10000^(2i/d)) (Vaswani et al. 2017,
+    https://arxiv.org/abs/1706.03762)
+
+    Args:
+        learned: Whether P is learned; else it is made of sines and cosines.
+
+    Weights:
+        `positions` (T, d): P, if it is learned.
 
     Call arguments:
         sequence: Features of shape (B, T, d), T and d known.
@@ -117,15 +126,17 @@ class PositionEmbedding(keras.layers.Layer):
         ValueError: If the length T is not known: give the input a fixed length.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, *, learned: bool = True, **kwargs):
         super().__init__(**kwargs)
+        self.learned = learned
         self.supports_masking = True
 
     def build(self, input_shape):
         if input_shape[1] is None:
-            raise ValueError(
-                f"{self.name}: learned positions need a fixed length, not None"
-            )
+            raise ValueError(f"{self.name}: positions need a fixed length, not None")
+        if not self.learned:
+            self.positions = _waves(*input_shape[1:])
+            return
         self.positions = self.add_weight(
             name="positions",
             shape=tuple(input_shape[1:]),
@@ -133,10 +144,20 @@ class PositionEmbedding(keras.layers.Layer):
         )
 
     def call(self, sequence):
-        return sequence + self.positions
+        return sequence + ops.cast(self.positions, sequence.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "learned": self.learned}
+
+
+def _waves(length: int, dim: int) -> np.ndarray:
+    """Sines in the even columns, cosines in the odd ones, ever slower: (T, d)."""
+    column = np.arange(dim)
+    angle = np.arange(length)[:, None] / 10000 ** (column // 2 * 2 / dim)
+    return np.where(column % 2, np.cos(angle), np.sin(angle)).astype("float32")
 
 
 @keras.saving.register_keras_serializable(package="mmlearn")
@@ -159,8 +180,9 @@ class Attention(keras.layers.Layer):
     Call arguments:
         queries: Features of shape (B, T, d).
         sources: Features of shape (B, S, d).
-        mask: Boolean (B, S); positions that are `False` get no attention, unless all
-            are.
+        mask: Boolean (B, S), or (B, T, S) for each query; positions that are `False`
+            get no attention, unless all are.
+        use_causal_mask: Let no query see the positions after its own.
         return_weights: Return A, of shape (B, h, T, S), too.
 
     Returns:
@@ -187,15 +209,29 @@ class Attention(keras.layers.Layer):
         )
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
 
-    def call(self, queries, sources, mask=None, return_weights=False, training=None):
+    def call(
+        self,
+        queries,
+        sources,
+        mask=None,
+        return_weights=False,
+        training=None,
+        use_causal_mask=False,
+    ):
         inputs = {"query": queries, "key": sources, "value": sources}
         q, k, v = (
             ops.tensordot(x, getattr(self, part)[0], axes=1) + getattr(self, part)[1]
             for part, x in inputs.items()
         )
         scores = ops.einsum("bthk,bshk->bhts", q * q.shape[-1] ** -0.5, k)
+        if mask is not None and len(mask.shape) == 2:
+            mask = ops.expand_dims(mask, 1)
+        if use_causal_mask:
+            steps = [ops.arange(length) for length in ops.shape(scores)[2:]]
+            earlier = ops.expand_dims(steps[1] <= ops.expand_dims(steps[0], 1), 0)
+            mask = earlier if mask is None else ops.logical_and(mask, earlier)
         if mask is not None:
-            seen = ops.expand_dims(ops.expand_dims(mask, 1), 1)
+            seen = ops.expand_dims(mask, 1)
             # A finite low score, so that a row without any real source stays finite.
             scores = ops.where(seen, scores, ops.full_like(scores, -3e4))
         # Keras warns of a softmax over one source, which takes all attention.
@@ -223,19 +259,30 @@ class Attention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mmlearn")
 class TransformerBlock(keras.layers.Layer):
-    """Self-attention and an MLP, each with a residual and normalised first.
+    """Self-attention and an MLP, each with a residual and a normalisation.
 
-    x ← x + MHA(LN(x));  x ← x + MLP(LN(x))   (pre-norm; Vaswani et al. 2017,
-    https://arxiv.org/abs/1706.03762; Xiong et al. 2020, https://arxiv.org/abs/2002.04745)
+    x ← x + MHA(LN(x));  x ← x + MLP(LN(x))   (pre-norm: Xiong et al. 2020,
+    https://arxiv.org/abs/2002.04745), or
+    x ← LN(x + MHA(x));  x ← LN(x + MLP(x))   (post-norm: Vaswani et al. 2017,
+    https://arxiv.org/abs/1706.03762)
 
     Args:
         num_heads: Number of attention heads; divides the feature length.
         mlp_dim: Width of the MLP's hidden layer.
         dropout: Rate of dropout on attention and MLP.
+        activation: Of the MLP's hidden layer.
+        epsilon: Of the normalisations; PyTorch's is 1e-5.
+        norm_first: Pre-norm, else post-norm.
+
+    Weights:
+        `attention_norm`, `attention` (see `Attention`), `mlp_norm`, `mlp_in`,
+        `mlp_out`, in this order.
 
     Call arguments:
         sequence: Features of shape (B, T, d).
-        mask: Boolean (B, T); positions that are `False` are not attended to.
+        mask: Boolean (B, T), or (B, T, T) for each query; positions that are `False`
+            are not attended to.
+        use_causal_mask: Let no position attend to those after it.
         return_weights: Return the attention, of shape (B, num_heads, T, T), too.
 
     Returns:
@@ -245,9 +292,21 @@ class TransformerBlock(keras.layers.Layer):
         ValueError: If `num_heads` does not divide d.
     """
 
-    def __init__(self, num_heads: int, mlp_dim: int, dropout: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        num_heads: int,
+        mlp_dim: int,
+        *,
+        dropout: float = 0.0,
+        activation: str = "gelu",
+        epsilon: float = 1e-3,
+        norm_first: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_heads, self.mlp_dim, self.dropout = num_heads, mlp_dim, dropout
+        self.activation, self.epsilon = activation, epsilon
+        self.norm_first = norm_first
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -258,12 +317,13 @@ class TransformerBlock(keras.layers.Layer):
                 f"length {dim}: choose a divisor"
             )
         policy = self.dtype_policy
-        self.attention_norm = keras.layers.LayerNormalization(dtype=policy)
+        options = {"epsilon": self.epsilon, "dtype": policy}
+        self.attention_norm = keras.layers.LayerNormalization(**options)
         self.attention = Attention(
             self.num_heads, dropout=self.dropout, dtype=policy, name="attention"
         )
-        self.mlp_norm = keras.layers.LayerNormalization(dtype=policy)
-        self.mlp_in = keras.layers.Dense(self.mlp_dim, activation="gelu", dtype=policy)
+        self.mlp_norm = keras.layers.LayerNormalization(**options)
+        self.mlp_in = keras.layers.Dense(self.mlp_dim, self.activation, dtype=policy)
         self.mlp_out = keras.layers.Dense(dim, dtype=policy)
         self.drop = keras.layers.Dropout(self.dropout, dtype=policy)
         self.attention_norm.build(input_shape)
@@ -272,20 +332,42 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_in.build(input_shape)
         self.mlp_out.build((*input_shape[:-1], self.mlp_dim))
 
-    def call(self, sequence, mask=None, training=None, return_weights=False):
-        x = self.attention_norm(sequence)
+    def call(
+        self,
+        sequence,
+        mask=None,
+        training=None,
+        return_weights=False,
+        use_causal_mask=False,
+    ):
+        x = self.attention_norm(sequence) if self.norm_first else sequence
         attended, weights = self.attention(
-            x, x, mask=mask, return_weights=True, training=training
+            x,
+            x,
+            mask=mask,
+            return_weights=True,
+            training=training,
+            use_causal_mask=use_causal_mask,
         )
         sequence = sequence + self.drop(attended, training=training)
-        x = self.mlp_out(self.mlp_in(self.mlp_norm(sequence)))
+        if not self.norm_first:
+            sequence = self.attention_norm(sequence)
+        x = self.mlp_norm(sequence) if self.norm_first else sequence
+        x = self.mlp_out(self.mlp_in(x))
         sequence = sequence + self.drop(x, training=training)
+        if not self.norm_first:
+            sequence = self.mlp_norm(sequence)
         return (sequence, weights) if return_weights else sequence
 
     def get_config(self):
         config = super().get_config()
         config.update(
-            num_heads=self.num_heads, mlp_dim=self.mlp_dim, dropout=self.dropout
+            num_heads=self.num_heads,
+            mlp_dim=self.mlp_dim,
+            dropout=self.dropout,
+            activation=self.activation,
+            epsilon=self.epsilon,
+            norm_first=self.norm_first,
         )
         return config
 

@@ -13,7 +13,14 @@ from keras import ops
 
 from mmlearn.encoders import image, text
 from mmlearn.fusion import WeightedFusion
-from mmlearn.layers import MaskedMean, TokenEmbedding, TransformerBlock, ZeroAbsent
+from mmlearn.layers import (
+    Attention,
+    MaskedMean,
+    PositionEmbedding,
+    TokenEmbedding,
+    TransformerBlock,
+    ZeroAbsent,
+)
 from mmlearn.models import fuse
 
 BATCH, VOCAB, LENGTH = 4, 12, 6
@@ -360,7 +367,9 @@ def test_a_presence_mask_that_cannot_be_is_refused(make, message):
     [
         MaskedMean(name="pool"),
         TokenEmbedding(VOCAB, 4, positions=False),
-        TransformerBlock(2, 8, dropout=0.2),
+        TransformerBlock(2, 8, dropout=0.2, norm_first=False, activation="relu"),
+        PositionEmbedding(learned=False),
+        Attention(2, dropout=0.1),
         ZeroAbsent(1),
         image.augmentation(crop=3).layers[-1],
     ],
@@ -409,3 +418,85 @@ def test_an_encoder_has_one_input_named_as_its_modality(name):
     assert [tensor.name for tensor in model.inputs] == [expected]
     assert model.name.startswith(f"{expected}_")
     assert len(model.output_shape) == 2
+
+
+# --- attention, as others compute it ----------------------------------
+
+
+def sequences(*lengths: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [rng.normal(size=(BATCH, n, 8)).astype("float32") for n in lengths]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("seen", ["all", "by source", "by query"])
+def test_attention_is_that_of_keras(causal, seen):
+    queries, sources = sequences(5, 7)
+    ours, theirs = Attention(2), keras.layers.MultiHeadAttention(2, 4)
+    ours.build(queries.shape, sources.shape)
+    theirs.build(queries.shape, sources.shape)
+    harness.fill(ours)
+    theirs.set_weights(ours.get_weights())
+    mask = np.random.default_rng(4).random((BATCH, 5, 7)) < 0.6
+    mask[..., 0] = True  # Keras and we differ where nothing is to be seen
+    mask = {"all": None, "by source": mask[:, 0], "by query": mask}[seen]
+    full = mask[:, None] & np.ones((5, 1), bool) if seen == "by source" else mask
+    harness.assert_close(
+        ours(queries, sources, mask=mask, use_causal_mask=causal),
+        theirs(queries, sources, attention_mask=full, use_causal_mask=causal),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_a_block_takes_the_weights_of_pytorch(norm_first, causal):
+    torch = pytest.importorskip("torch")
+    options = {"activation": "relu", "norm_first": norm_first}
+    ours = TransformerBlock(2, 16, epsilon=1e-5, **options)
+    theirs = torch.nn.TransformerEncoderLayer(
+        8, 2, 16, dropout=0.0, batch_first=True, **options
+    )
+    (x,) = sequences(5)
+    ours.build(x.shape)
+    harness.fill(ours)
+    gamma, beta, *parts, o, o_bias, gamma2, beta2, w1, b1, w2, b2 = ours.get_weights()
+    values = {
+        "self_attn.in_proj_weight": np.concatenate(
+            [kernel.reshape(8, 8).T for kernel in parts[::2]]
+        ),
+        "self_attn.in_proj_bias": np.concatenate([b.ravel() for b in parts[1::2]]),
+        "self_attn.out_proj.weight": o.reshape(8, 8).T,
+        "self_attn.out_proj.bias": o_bias,
+        "linear1.weight": w1.T,
+        "linear1.bias": b1,
+        "linear2.weight": w2.T,
+        "linear2.bias": b2,
+        "norm1.weight": gamma,
+        "norm1.bias": beta,
+        "norm2.weight": gamma2,
+        "norm2.bias": beta2,
+    }
+    theirs.load_state_dict({n: torch.tensor(v.copy()) for n, v in values.items()})
+    hidden = torch.tensor(np.triu(np.ones((5, 5), bool), 1)) if causal else None
+    with torch.no_grad():
+        expected = theirs.cpu()(torch.tensor(x), src_mask=hidden).numpy()
+    harness.assert_close(ours(x, use_causal_mask=causal), expected, atol=1e-5)
+
+
+def test_positions_can_be_waves():
+    (x,) = sequences(5)
+    layer = PositionEmbedding(learned=False)
+    added = harness.to_numpy(layer(x)) - x
+    for t in range(5):
+        for i in range(4):
+            angle = t / 10000 ** (2 * i / 8)
+            np.testing.assert_allclose(added[0, t, 2 * i], np.sin(angle), atol=1e-6)
+            np.testing.assert_allclose(added[0, t, 2 * i + 1], np.cos(angle), atol=1e-6)
+    assert not layer.weights
+
+
+def test_a_block_saved_before_it_had_options_is_the_same_block():
+    config = TransformerBlock(2, 16).get_config()
+    old = {n: config[n] for n in ("name", "dtype", "num_heads", "mlp_dim", "dropout")}
+    assert TransformerBlock.from_config(old).get_config() == config
