@@ -42,7 +42,7 @@ def test_encoders_of_sequences_are_averaged_where_they_are_alone():
     def build():
         names = ("title", "body")
         parts = [text.bag(9, 5, embed_dim=8, pooling=None, name=name) for name in names]
-        return fuse(parts, SelfAttentionFusion(8, pooling=2), 3)
+        return fuse(parts, SelfAttentionFusion(8, num_heads=2), 3)
 
     x = {"body": np.array([[1, 2, 0, 0, 0], [0, 0, 0, 0, 0]], "int32")}
     single = baselines.alone(build, "body", ("classes", 3))

@@ -525,7 +525,7 @@ def test_a_video_is_its_frames():
         (lambda: of_frames("gru", pooling="avg"), "pooling is 'avg'"),
         (lambda: video.frames(image.cnn(pooling=None), 3), "image_encoder has shapes"),
         (lambda: video.frames(image.cnn(), 0), "length is 0"),
-        (lambda: PositionEmbedding(name="p").build((None, None, 3)), "p: learned"),
+        (lambda: PositionEmbedding(name="p").build((None, None, 3)), "p: positions"),
     ],
 )
 def test_bad_arguments_say_what_to_do(make, message):

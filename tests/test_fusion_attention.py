@@ -272,9 +272,9 @@ def test_dropout_acts_while_training_only(name):
         (partial(f.BottleneckFusion, 6, num_heads=4), ["num_heads=4", "6"]),
         (
             partial(f.SelfAttentionFusion, 4, pooling="max"),
-            ["'max'", "'cls'", "'mean'"],
+            ["'max'", "'cls'", "'avg'"],
         ),
-        (partial(f.CrossModalAttention, 4, pooling="cls"), ["'cls'", "'mean'"]),
+        (partial(f.CrossModalAttention, 4, pooling="cls"), ["'cls'", "'avg'"]),
         (partial(f.SelfAttentionFusion, 4, num_layers=0), ["num_layers", "0"]),
         (partial(f.BottleneckFusion, 4, num_bottlenecks=0), ["num_bottlenecks", "0"]),
         (partial(f.CrossModalAttention, 0), ["embed_dim", "0"]),

@@ -70,7 +70,7 @@ def test_the_vocabulary_does_not_depend_on_the_order_of_texts(texts):
 )
 def test_the_vocabulary_holds_the_most_frequent_words(texts, vocab_size):
     counts = Counter(" ".join(texts).split())
-    vocabulary = WordTokenizer.fit(texts, 3, vocab_size).vocabulary
+    vocabulary = WordTokenizer.fit(texts, 3, vocab_size=vocab_size).vocabulary
     kept = vocabulary[2:]
     assert len(vocabulary) == min(vocab_size, 2 + len(counts))
     assert all(
