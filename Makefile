@@ -10,8 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo $$p && break; done)
 SLOWEST := --durations=15 --durations-min=10
-# tests/conftest.py says which tests run on which backend.
-TESTS := -m pytest -n auto $(SLOWEST) -o addopts="-q -p no:nbval" \
+# tests/conftest.py says which tests run on which backend. One worker runs a whole file,
+# so that what its tests share is made once; a test that hangs is named, and ended.
+TESTS := -m pytest -n auto --dist loadfile $(SLOWEST) -o addopts="-q -p no:nbval" \
+	-o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true \
 	tests --ignore tests/test_notebooks.py
 # JAX compiles each small operation: without optimizing, and once for all test workers.
 JAX_QUICKLY := JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
@@ -42,7 +44,7 @@ test: $(VENV)/.ready $(OTHER)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	KERAS_BACKEND=jax $(JAX_QUICKLY) $(OTHER)/bin/python $(TESTS)
-	KERAS_BACKEND=torch $(OTHER)/bin/python $(TESTS)
+	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(OTHER)/bin/python $(TESTS)
 	$(BIN)/python $(TESTS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(SLOWEST) \
 		notebooks tests/test_notebooks.py
