@@ -36,6 +36,9 @@ def _quiet_backend() -> None:
 
 
 _quiet_backend()
+# TensorFlow's faster kernels, which by itself it takes on some processors only: with
+# AVX2 and nothing newer, a small CNN trains a quarter faster.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @dataclass(frozen=True)
