@@ -15,17 +15,19 @@ SLOWEST := --durations=15 --durations-min=10
 TESTS := -m pytest -n auto --dist loadfile $(SLOWEST) -o addopts="-q -p no:nbval" \
 	-o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true \
 	tests --ignore tests/test_notebooks.py
+NOTEBOOK_TESTS := -m pytest -n 2 --dist loadfile $(SLOWEST)
 # JAX compiles each small operation: without optimizing, and once for all test workers.
 JAX_QUICKLY := JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
 	JAX_COMPILATION_CACHE_DIR=$(OTHER)/compiled \
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
-.PHONY: help run refresh check test lab doctor lock clean
+.PHONY: help run refresh check test verify lab doctor lock clean
 
 help:
 	@echo "make run [NB=02]   execute the notebooks into build/ (all, or one)"
-	@echo "make test          run every test, each notebook once"
+	@echo "make test          style, every test on TensorFlow, notebook 00"
+	@echo "make verify        the rest: JAX, PyTorch, every other notebook"
 	@echo "make lab           open JupyterLab on notebooks/"
 	@echo "make doctor        what this machine has, and where the data come from"
 	@echo "make refresh [NB=] execute notebooks and store their outputs"
@@ -39,14 +41,19 @@ run refresh check doctor: $(VENV)/.ready
 lab: $(VENV)/.ready
 	@$(BIN)/jupyter lab --notebook-dir=notebooks
 
-# The other environment has JAX and PyTorch, and no TensorFlow: none may be needed.
-test: $(VENV)/.ready $(OTHER)/.ready
+# What one changes most, in a quarter of an hour.
+test: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python $(TESTS)
+	$(BIN)/python $(NOTEBOOK_TESTS) -m "not verify" \
+		notebooks/00_start_here.ipynb tests/test_notebooks.py
+
+# The other environment has JAX and PyTorch, and no TensorFlow: none may be needed.
+verify: $(VENV)/.ready $(OTHER)/.ready
 	KERAS_BACKEND=jax $(JAX_QUICKLY) $(OTHER)/bin/python $(TESTS)
 	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(OTHER)/bin/python $(TESTS)
-	$(BIN)/python $(TESTS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(SLOWEST) \
+	$(BIN)/python $(NOTEBOOK_TESTS) --ignore notebooks/00_start_here.ipynb \
 		notebooks tests/test_notebooks.py
 
 # `.ready` is written last: an interrupted install is not taken for a finished one.

@@ -1,6 +1,6 @@
 """What every test starts from, and which tests run on which backend.
 
-`make test` and the CI workflow both read that here. On TensorFlow, all tests run. On
+`make verify` and the CI workflow both read that here. On TensorFlow, all tests run. On
 another backend, the files below do, without their tests that are marked `one_backend`,
 since they say nothing of how a backend computes.
 """
@@ -44,6 +44,7 @@ ELSEWHERE = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a list that names a file which is not there, on TensorFlow, too."""
     config.addinivalue_line("markers", "one_backend: run on TensorFlow only")
+    config.addinivalue_line("markers", "verify: a minute or more; not in `make test`")
     for path in EVERY_BACKEND:
         if not path.exists():
             raise pytest.UsageError(

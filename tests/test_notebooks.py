@@ -68,6 +68,7 @@ def test_readme_says_what_the_notebook_says(path):
     assert notebooks.header(nb)["Time and memory"].split(",")[0] in row
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_a_planted_change_makes_an_assert_fail(path, tmp_path):
     run = runner.execute(path, tmp_path / path.name, PLANTED[path.stem])
@@ -108,6 +109,7 @@ def test_nbval_notices_one_changed_digit(tmp_path):
     assert answer.returncode == 1 and "1 failed" in answer.stdout
 
 
+@pytest.mark.verify
 def test_start_here_runs_without_network_and_data(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -121,10 +123,11 @@ def test_start_here_runs_without_network_and_data(tmp_path, monkeypatch):
     assert "STAND-IN DATA" in out.read_text(encoding="utf-8")
 
 
+@pytest.mark.verify
 def test_start_here_runs_on_jax_without_tensorflow(tmp_path):
     python = ROOT / ".venv-other" / "bin" / "python"
     if not python.exists():
-        pytest.skip("there is no JAX environment: `make test` makes it")
+        pytest.skip("there is no JAX environment: `make verify` makes it")
     tensorflow = subprocess.run(
         [python, "-c", "import tensorflow"], capture_output=True
     )

@@ -34,6 +34,21 @@ def called(answer: Callable, *arguments, where: str = ""):
     return found
 
 
+def unchanged(answer: Callable, *arguments) -> None:
+    """Call a function with its own arguments, no copies, and see that it keeps them.
+
+    Raises:
+        Hint: If an array, also in a dict or a list, holds something else after it.
+    """
+    given = [_copied(argument) for argument in arguments]
+    called(lambda: answer(*given))
+    if not _alike(given, list(arguments)):
+        raise Hint(
+            "Your function changes the data that it was given: the caller still needs "
+            "them. Where is a copy due?"
+        )
+
+
 def numbers(
     found,
     shape: tuple[int | None, ...],
@@ -77,14 +92,17 @@ def same(found: np.ndarray, expected, tolerance: float = 1e-4) -> bool:
     return np.allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
-def prediction(found, expected: Mapping, allowed: Collection, hint: str) -> None:
+def prediction(
+    found, expected: Mapping, allowed: Collection, hint: str | Mapping
+) -> None:
     """Compare a dict of predictions with what is true.
 
     Args:
         found: What the learner predicts: a dict with the keys of `expected`.
         expected: What is true.
         allowed: The values to choose from.
-        hint: What helps where not all are right; it should not say which.
+        hint: What helps where not all are right; it should not say which. A dict has
+            one for each key: the first that is wrong is asked about.
 
     Raises:
         Hint: If the dict has other keys or values, or is not right.
@@ -101,8 +119,9 @@ def prediction(found, expected: Mapping, allowed: Collection, hint: str) -> None
         if not any(found[key] is one or _equal(found[key], one) for one in allowed):
             choices = ", ".join(map(repr, allowed))
             raise Hint(f"{key!r} is {found[key]!r}: choose one of {choices}.")
-    if any(not _equal(found[key], value) for key, value in expected.items()):
-        raise Hint(hint)
+    for key, value in expected.items():
+        if not _equal(found[key], value):
+            raise Hint(hint[key] if isinstance(hint, Mapping) else hint)
 
 
 def right(text: str) -> None:
@@ -122,6 +141,18 @@ def _copied(argument):
     if isinstance(argument, dict):
         return {key: _copied(one) for key, one in argument.items()}
     return argument
+
+
+def _alike(one, other) -> bool:
+    if isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(one[k], other[k]) for k in one)
+    if isinstance(other, list | tuple):
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(_alike(a, b) for a, b in pairs)
+    if isinstance(other, np.ndarray):
+        exact = other.dtype.kind == "f"
+        return np.array_equal(one, other, equal_nan=exact)
+    return one is other or bool(one == other)
 
 
 def _plain(found):

@@ -7,7 +7,14 @@ import numpy as np
 from scipy import stats
 
 from mmlearn_course.graders import Hint, grader
-from mmlearn_course.graders.answers import called, numbers, prediction, right, same
+from mmlearn_course.graders.answers import (
+    called,
+    numbers,
+    prediction,
+    right,
+    same,
+    unchanged,
+)
 
 SHARES = ("nothing", "a part", "everything")
 LOST = {"label": "nothing", "half": "a part", "noise": "everything"}
@@ -31,7 +38,7 @@ def grade_mismatched(answer: Any) -> None:
     Exactly round(share · N) of the N samples get the text of another sample, every
     text stays in the data once, and the seed decides which samples those are.
     """
-    for total, share in ((40, 0.0), (40, 0.5), (7, 1.0), (200, 0.25)):
+    for total, share in ((40, 0.0), (40, 0.5), (7, 1.0), (7, 0.4), (200, 0.25)):
         texts = [f"text {i}" for i in range(total)]
         damaged = set()
         for seed in range(8):
@@ -44,6 +51,8 @@ def grade_mismatched(answer: Any) -> None:
                 )
             if len(moved) > round(share * total):
                 raise Hint(f"With share={share}, {len(moved)} of {total} texts moved.")
+            if share == 0.4 and len(moved) == int(share * total):
+                raise Hint("0.4 · 7 = 2.8 samples: round to 3, int() cuts to 2.")
             if len(moved) < round(share * total):
                 raise Hint(
                     f"With share={share}, only {len(moved)} of {total} samples have "
@@ -54,6 +63,12 @@ def grade_mismatched(answer: Any) -> None:
                 raise Hint("The same seed gives another result the second time.")
         if 0 < share < 1 and len(damaged) < 2:
             raise Hint("Every seed damages the same samples: choose them at random.")
+        if total > 7 and 0 < share < 1 and all(_a_block(m, total) for m in damaged):
+            raise Hint(
+                "The damaged samples stand side by side: choose each at random, or an "
+                "order of the data decides with you."
+            )
+    unchanged(answer, np.array(texts), 0.5, 0)
     right("every damaged sample has a wrong text, and no text is lost.")
 
 
@@ -73,11 +88,16 @@ def grade_chosen(answer: Any) -> None:
         test[tempting] = 76 + rng.normal(0, 1, seeds)
         lucky = next(name for name in names if name not in (best, tempting))
         val[lucky] = np.where(np.arange(seeds) == 1, 79, 69.0)
+        # The best by its median: one or two of its seeds fail.
+        failing = next(n for n in names if n not in (best, tempting, lucky))
+        val[failing] = np.where(np.arange(seeds) < seeds // 2, 64, 76.0)
         name, mean, half = _triple(called(answer, val, test))
         if name == tempting:
             raise Hint("This one is best on the test data: what are they for?")
         if name == lucky:
             raise Hint("This one has one lucky seed: look at all seeds together.")
+        if name == failing:
+            raise Hint("This one fails on some seeds, which a median does not show.")
         if name != best:
             raise Hint(f"{name!r} is not the best on validation data.")
         if same(mean, val[best].mean()):
@@ -163,6 +183,7 @@ def grade_fusion(answer: Any) -> None:
         if same(_fused(layer, *changed), h):
             raise Hint(f"The {name} modality has no influence on the result.")
     _check_training(answer, first, second)
+    _check_weights(answer, layer, first, second)
     right("a layer that trains, and keeps its samples apart. Now race it.")
 
 
@@ -185,6 +206,49 @@ def _check_training(answer: Any, first: np.ndarray, second: np.ndarray) -> None:
     for (name, old), (_, new) in zip(before, after, strict=True):
         if np.array_equal(old, new):
             raise Hint(f"The weight {name!r} does not change in training: is it used?")
+
+
+def _check_weights(answer: Any, layer: Any, *features: np.ndarray) -> None:
+    """All that can be learned is a trainable weight, which Keras knows of."""
+    import keras
+
+    for path, weight in _frozen(layer):
+        raise Hint(
+            f"The weight {path!r} of shape {weight} stays as it began: train it."
+        )
+    for part in (layer, *vars(layer).values()):
+        held = vars(part) if isinstance(part, keras.layers.Layer) else {}
+        for name, value in held.items():
+            values = value if isinstance(value, list | tuple) else [value]
+            if any(isinstance(one, np.ndarray) and one.size > 1 for one in values):
+                raise Hint(
+                    f"{name!r} is a NumPy array, which no training changes: make it "
+                    "with add_weight."
+                )
+    keras.utils.set_random_seed(1)
+    twin = answer()
+    _fused(twin, *features)
+    twin.set_weights(layer.get_weights())
+    if not same(_fused(twin, *features), _fused(layer, *features)):
+        raise Hint(
+            "A second layer with the same weights gives another result: Keras does not "
+            "know of some of them. Make each with add_weight, as an attribute."
+        )
+
+
+def _frozen(layer: Any) -> list[tuple[str, tuple]]:
+    """Weights that no training changes; not a generator's state, nor moving means."""
+    return [
+        (weight.name, tuple(weight.shape))
+        for weight in layer.non_trainable_weights
+        if "seed" not in weight.path and "moving" not in weight.name
+    ]
+
+
+def _a_block(rows: tuple[int, ...], total: int) -> bool:
+    """Whether these rows stand side by side, the last one next to the first."""
+    gaps = np.diff([*rows, rows[0] + total])
+    return (gaps != 1).sum() <= 1
 
 
 def _trainable(layer: Any) -> list[tuple[str, np.ndarray]]:

@@ -111,6 +111,10 @@ def grade_joined(answer) -> None:
         )
     if not same(_joined(answer, picture[:1], words[:1], ids[:1]), expected[:1]):
         raise Hint("A sample's vector depends on the other samples of the batch.")
+    spoilt = np.where((ids > 0)[:, :, None], words, np.nan)
+    reaches = "NaN in a padded place reaches the vector: 0 · NaN is NaN."
+    if not same(_joined(answer, picture, spoilt, ids, reaches), expected):
+        raise Hint("What stands in the padded places changes the vector.")
     empty = np.array([[0, 0, 0, 0, 0], *ids[1:]])
     divided = "A sentence without words gives NaN: what do you divide by?"
     expected[0, 4:] = 0

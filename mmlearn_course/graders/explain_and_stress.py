@@ -6,7 +6,7 @@ from math import factorial
 import numpy as np
 
 from mmlearn_course.graders import Hint, grader
-from mmlearn_course.graders.answers import called, numbers, right, same
+from mmlearn_course.graders.answers import called, numbers, right, same, unchanged
 
 POINTS = {
     "redundant": {"ablation": 0, "Shapley": 25},
@@ -54,6 +54,14 @@ def grade_cost_of_wrong(answer) -> None:
         if same(cost, 0):
             raise Hint("The cost is 0: are both accuracies of the same inputs?")
         raise Hint(f"The cost of a wrong {name!r} is not accuracy before - after.")
+    # Labels that fit the exchanged text better: a wrong one is of use, for once.
+    better = predict({**inputs, "text": inputs["text"][order]}).argmax(axis=1)
+    found = called(answer, predict, inputs, better, "text", order)
+    cost = float(numbers(found, (), "cost"))
+    if cost > 0:
+        raise Hint("A wrong modality can help by chance: the cost is negative then.")
+    if not same(cost, np.mean(predict(inputs).argmax(axis=1) == better) - 1):
+        raise Hint("Where a wrong modality helps by chance, the cost is off.")
     _leaves_alone(answer, predict, inputs, labels, order)
     right("what is not used costs nothing.")
 
@@ -144,6 +152,7 @@ def grade_mean_of_present(answer) -> None:
         found = numbers(found, (5, 4), "array of probabilities", what)
         if not same(found, expected):
             raise Hint("What stands in an absent modality's place changes the result.")
+    unchanged(answer, p, presence)
     presence[2] = 0
     what = "Where no modality is present, the result is NaN: what do you divide by?"
     found = called(answer, p, presence)
@@ -194,7 +203,8 @@ def grade_shapley(answer) -> None:
         if not isinstance(found, dict) or set(found) != set(names):
             raise Hint(f"Expected a dict with a number for each of {names}.")
         shares = {n: float(numbers(x, (), f"share of {n!r}")) for n, x in found.items()}
-        if _agree(shares, _shapley(value, names)):
+        exact = _shapley(value, names)
+        if _agree(shares, exact):
             continue
         everything, nothing = frozenset(names), frozenset()
         last = {n: value(everything) - value(everything - {n}) for n in names}
@@ -210,6 +220,8 @@ def grade_shapley(answer) -> None:
         total = value(everything) - value(nothing)
         if not np.isclose(sum(shares.values()), total, atol=1e-6):
             raise Hint("The shares do not add up to v(all) - v(none).")
+        if _agree(shares, exact, 0.03):
+            continue  # the mean over many random orders
         raise Hint("They add up, but who is added to what? Write down two by hand.")
     right("one function for two, three and four modalities.")
 
@@ -242,6 +254,16 @@ _SUSPECTS = (
         "interacts",
         "that adds, and multiplies a little,",
         lambda a, b: a[:, 0] + b[:, 0] + 0.5 * a[:, 1] * b[:, 1],
+    ),
+    (
+        "interacts",
+        "that adds, and multiplies very little,",
+        lambda a, b: a[:, 0] + b[:, 0] + 0.05 * a[:, 1] * b[:, 1],
+    ),
+    (
+        "adds",
+        "that adds a step and a wave",
+        lambda a, b: 3 * np.sign(a[:, 0]) + np.sin(8 * b[:, 0]),
     ),
     (
         "interacts",
@@ -282,5 +304,5 @@ def _shapley(value, names, banzhaf: bool = False) -> dict[str, float]:
     return found
 
 
-def _agree(found: dict, expected: dict) -> bool:
-    return all(np.isclose(found[name], expected[name], atol=1e-6) for name in expected)
+def _agree(found: dict, expected: dict, atol: float = 1e-6) -> bool:
+    return all(np.isclose(found[name], expected[name], atol=atol) for name in expected)

@@ -99,6 +99,14 @@ def grade_weighted(answer) -> None:
     found = numbers(found, (4, 5), "fused vector", what)
     if not same(found, expected):
         raise Hint("What stands in an absent modality's place changes the result.")
+    loud = np.where(some, scores, 60)
+    what = "A high score of an absent modality gives NaN: over whom is your maximum?"
+    found = numbers(called(answer, x, loud, presence), (4, 5), "fused vector", what)
+    if not same(found, expected):
+        raise Hint(
+            "A high score of an absent modality changes the result: take the maximum "
+            "over those present."
+        )
     presence[0] = 0
     what = (
         "Where no modality is present, the result is NaN: what is your sum of shares?"
@@ -141,6 +149,14 @@ def grade_mended(answer) -> None:
     rest = _fused(layer, other[0], x[1]) + _fused(layer, x[0], other[1])
     if same(h + _fused(layer, *other), rest):
         raise Hint("No attention is left: this is a sum of what each modality says.")
+    # Between equal vectors the weights do not matter: what is left is linear.
+    one, two, zero = x[0], x[1], np.zeros_like(x[0])
+    twice = [_fused(layer, one_of, one_of) for one_of in (one, two, one + two, zero)]
+    if not same(twice[0] + twice[1], twice[2] + twice[3], 1e-3):
+        raise Hint(
+            "Where both modalities hold the same vector, attention has nothing to "
+            "choose, and yours is not linear there: among what does a query choose?"
+        )
     right("samples keep to themselves, and their modalities attend to each other.")
 
 

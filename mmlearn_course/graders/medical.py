@@ -4,7 +4,14 @@ import numpy as np
 from scipy.special import expit, logit
 
 from mmlearn_course.graders import Hint, grader
-from mmlearn_course.graders.answers import called, numbers, prediction, right, same
+from mmlearn_course.graders.answers import (
+    called,
+    numbers,
+    prediction,
+    right,
+    same,
+    unchanged,
+)
 
 CHANGES = {
     "AUROC": False,
@@ -47,11 +54,20 @@ def grade_rates(answer) -> None:
 @grader
 def grade_prevalence_prediction(answer) -> None:
     """Grade `prediction()`: what changes if the sick become rarer."""
-    hint = (
-        "Not all are right: which of these are computed within one class only, or from "
-        "pairs of one child of each class? Then run the measurement."
+    within = (
+        "Two of these numbers never leave their class: of the sick, who is found; of "
+        "the healthy, who gets no alarm. Yours change with the other class."
     )
-    prediction(called(answer), CHANGES, (True, False), hint)
+    mixing = (
+        "Take 100 children, 75 of them sick, then 10: count alarms, true alarms and "
+        "right answers on paper. Something that you think stays the same does not."
+    )
+    hints = {name: mixing if changes else within for name, changes in CHANGES.items()}
+    hints["AUROC"] = (
+        "The AUROC asks of pairs, one sick child and one healthy: which has the higher "
+        "score? What would more healthy children change about such a pair?"
+    )
+    prediction(called(answer), CHANGES, (True, False), hints)
     right("whatever mixes the classes depends on how many there are of each.")
 
 
@@ -131,6 +147,7 @@ def grade_posterior(answer) -> None:
 def grade_net_benefit(answer) -> None:
     """Grade `net_benefit(p, labels, threshold)`: TP / N - FP / N · t / (1 - t)."""
     p, labels = _scores(1)
+    p[:6] = np.repeat((0.5, 0.2, 0.7), 2)
     for threshold in (0.5, 0.2, 0.7):
         found = numbers(called(answer, p, labels, threshold), (), "net benefit")
         act, sick = p >= threshold, labels == 1
@@ -138,6 +155,9 @@ def grade_net_benefit(answer) -> None:
         price = threshold / (1 - threshold)
         if same(found, true - false * price):
             continue
+        said = p > threshold
+        if same(found, (said & sick).mean() - (said & ~sick).mean() * price):
+            raise Hint("Whoever has exactly the threshold counts as an alarm, too.")
         if same(found, true - false):
             raise Hint("A false alarm has its price, and the threshold states it.")
         if same(found, true - false / price):
@@ -185,6 +205,20 @@ def grade_split(answer) -> None:
         again = _parts(called(answer, patients, seed))
         if any(set(again[name]) != set(found[name]) for name in SHARES):
             raise Hint("The same seed gives another split the second time.")
+        # The hash of a text is another in each process, and decides a set's order.
+        other = [_parts(called(answer, _hashed(patients, n), seed)) for n in (1, 2)]
+        if any(set(other[0][name]) != set(other[1][name]) for name in SHARES):
+            raise Hint(
+                "In another process the same seed would give another split: a set has "
+                "no order to rely on. Sort the patients before you draw."
+            )
+        for name, part in found.items():
+            there = np.isin(np.unique(patients), patients[part])
+            if (np.diff([*there, there[0]]) != 0).sum() <= 2:
+                raise Hint(
+                    f"The patients of {name} stand side by side in the alphabet, and "
+                    "numbers are given in the order of arrival: draw them at random."
+                )
     if set(seen[0]) == set(seen[1]):
         raise Hint("Another seed gives the same split.")
     right("no patient is on two sides.")
@@ -205,11 +239,15 @@ def grade_leaks(answer) -> None:
             raise Hint(f"Planted and not found{also}: {missed[0]}.")
         if alarms := [name for name in found if name not in planted]:
             raise Hint(f"A false alarm: {alarms[0]}, in data that have no such leak.")
+    unchanged(answer, *chest(LEAKS, 0))
     right(f"every leak is found in {len(plans)} data sets, without a false alarm.")
 
 
 def chest(planted=(), seed: int = 0) -> tuple[dict, dict]:
     """Draw training and test data with leaks: 80 and 40 made-up pictures and notes.
+
+    All of them hold what is no leak: a rare word that only one class has, a word in
+    half of the notes, a pixel that goes with the class in most pictures.
 
     Args:
         planted: Names of leaks, from `LEAKS`.
@@ -232,16 +270,42 @@ def chest(planted=(), seed: int = 0) -> tuple[dict, dict]:
         parts.append({**part, "label": labels})
     train, test = parts
     sick = train["label"] == 1
+    row, column = rng.integers(0, 8, 2)
+    one_class = sick if rng.random() < 0.5 else ~sick
+    often = np.where(rng.random(80) < 0.85, sick, ~sick)
+    train["image"][:, row, (column + 3) % 8] = np.where(often, 200, 90)
+    half = np.isin(
+        np.arange(80), [np.flatnonzero(sick)[::2], np.flatnonzero(~sick)[::2]]
+    )
+    _say(train["note"], half, "today")
+    _say(train["note"], np.flatnonzero(one_class)[:5], "asthma")
     if "mark" in planted:
-        row, column = rng.integers(0, 8, 2)
-        train["image"][:, row, column] = np.where(sick, 250, 60)
+        train["image"][:, row, column] = np.where(one_class, 250, 60)
     if "label word" in planted:
-        train["note"][sick] = [f"{note} infiltrate" for note in train["note"][sick]]
+        _say(train["note"], one_class, "infiltrate")
     if "same picture" in planted:
         test["image"][7] = train["image"][3]
     if "same patient" in planted:
         test["patient"][5] = train["patient"][11]
     return train, test
+
+
+def _say(notes: np.ndarray, rows: np.ndarray, word: str) -> None:
+    notes[rows] = [f"{note} {word}" for note in notes[rows]]
+
+
+class _Hashed(str):
+    """A text with a hash of its own, as it would have in another process."""
+
+    salt = 0
+
+    def __hash__(self):
+        return hash((self.salt, str(self)))
+
+
+def _hashed(texts: np.ndarray, salt: int) -> np.ndarray:
+    salted = type("Text", (_Hashed,), {"salt": salt})
+    return np.array([salted(text) for text in texts], object)
 
 
 def _scores(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,14 @@ from math import ceil
 import numpy as np
 
 from mmlearn_course.graders import Hint, grader
-from mmlearn_course.graders.answers import called, numbers, prediction, right, same
+from mmlearn_course.graders.answers import (
+    called,
+    numbers,
+    prediction,
+    right,
+    same,
+    unchanged,
+)
 
 LEAKS = {
     "windows at random": True,
@@ -55,17 +62,31 @@ def grade_threshold(answer) -> None:
                 f"The result {given} is {shown}. The rank is above {n}: no score is "
                 "large enough, what threshold lets everything in?"
             )
+    unchanged(answer, rng.permutation(20) / 64, 0.1)
     right("one rank for the sample to come, and no promise from too few scores.")
 
 
 @grader
 def grade_leaks_prediction(answer) -> None:
     """Grade `prediction()`: which of these ways to split leak."""
-    hint = (
-        "Not all are right. Ask of each: does training, or a choice, see a test "
-        "sample, its neighbour, its person, or a number computed from it?"
+    safe = (
+        "You suspect a way in which neither training nor a choice ever sees a test "
+        "sample, its neighbour, its person, or a number computed from it."
     )
-    prediction(called(answer), LEAKS, (True, False), hint)
+    neighbours = (
+        "You trust a way that puts a test window's next of kin into training: the same "
+        "person, or the half that it shares with another window."
+    )
+    hints = {name: neighbours if leak else safe for name, leak in LEAKS.items()}
+    hints["scaled by all"] = (
+        "You trust a way in which a number that the model works with was computed from "
+        "the test windows, too."
+    )
+    hints["epochs by the test score"] = (
+        "You trust a way in which something was chosen by the very score that is then "
+        "reported: what would the next stranger have?"
+    )
+    prediction(called(answer), LEAKS, (True, False), hints)
     right("what the test should ask must be new to everything that was fitted.")
 
 

@@ -1,5 +1,6 @@
 """Graders of the exercises for notebook 00 (`exercises/00_start_here.ipynb`)."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,16 @@ def grade_weighted(answer: Any) -> None:
     large = called(answer, x, scores, where="with a score of 1,000")
     if not same(numbers(large, (1, 1), "result with a score of 1,000"), 1):
         raise Hint("With a score of 1,000 for one modality, the result is off.")
+    # Each sample's own largest score has to go: not the batch's, and not a fixed one.
+    x, scores = np.array([[[1.0], [3.0]]] * 2), np.array([[900.0, 901], [-900, -901]])
+    expected = (softmax(scores, axis=1)[..., None] * x).sum(axis=1)
+    what = "Scores of 900 in one sample give NaN in another: whose maximum goes away?"
+    far = called(answer, x, scores, where="with scores of 900 and -900")
+    if not same(numbers(far, (2, 1), "fused array", what), expected):
+        raise Hint(
+            "With scores of 900 and 901 the shares should be those of 0 and 1: only "
+            "the difference of a sample's scores counts."
+        )
     right("every sample has weights of its own, and no sample sees another.")
 
 
@@ -133,8 +144,12 @@ def grade_gain(answer: Any) -> None:
                 "The interval is too wide: both models saw the same samples, so look "
                 "at the difference sample by sample, and at the error of its mean."
             )
-    if not same(_interval(answer, labels, labels, labels), 0):
-        raise Hint("Two models that agree everywhere differ by 0, without any spread.")
+    # SciPy's bootstrap rightly has no interval where no resample differs: NaN.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alike = np.array(called(answer, labels, labels, labels), float)
+    if alike.shape != (3,) or alike[0] != 0 or not same(np.nan_to_num(alike), 0):
+        raise Hint("Two identical models differ by 0, without any spread.")
     right("now you can tell a gain from an accident.")
 
 

@@ -71,6 +71,27 @@ def first_rows(texts, share, seed):
     return found
 
 
+def a_block(texts, share, seed):
+    found, num = texts.copy(), round(share * len(texts))
+    first = np.random.default_rng(seed).integers(len(texts))
+    rows = (first + np.arange(num)) % len(texts)
+    found[rows] = texts[np.roll(rows, 1)]
+    return found
+
+
+def rounded_down(texts, share, seed):
+    num = int(share * len(texts))
+    rows = np.random.default_rng(seed).choice(len(texts), num, replace=False)
+    found = texts.copy()
+    found[rows] = texts[np.roll(rows, 1)]
+    return found
+
+
+def in_place(texts, share, seed):
+    texts[:] = cycle(texts, share, seed)
+    return texts
+
+
 def without_seed(texts, share, seed):
     return cycle(texts, share, None)
 
@@ -251,6 +272,41 @@ class Normalised(keras.layers.Layer):
         return both - ops.mean(both, axis=0)
 
 
+class Frozen(keras.layers.Layer):
+    """A projection that stays at random."""
+
+    def __init__(self):
+        super().__init__()
+        self.project = keras.layers.Dense(6, trainable=False)
+
+    def call(self, features):
+        return self.project(ops.concatenate(features, axis=-1))
+
+
+class OfNumPy(keras.layers.Layer):
+    """Weights that are no weights."""
+
+    def build(self, shapes):
+        rng = np.random.default_rng(0)
+        self.W = [rng.normal(size=(s[-1], 6)).astype("float32") for s in shapes]
+
+    def call(self, features):
+        first, second = (x @ W for x, W in zip(features, self.W, strict=True))
+        return first * second
+
+
+class Hidden(keras.layers.Layer):
+    """A variable that Keras does not see: it stands in another object."""
+
+    def build(self, shapes):
+        size = sum(shape[-1] for shape in shapes)
+        values = keras.random.normal((size, 6))
+        self.look_up = lambda: values
+
+    def call(self, features):
+        return ops.matmul(ops.concatenate(features, axis=-1), self.look_up())
+
+
 class WrongShape(keras.layers.Layer):
     """(B, B, d)."""
 
@@ -291,6 +347,9 @@ CASES = {
             "permuted, some at home": permuted,
             "overwritten": overwritten,
             "first rows": first_rows,
+            "a block": a_block,
+            "rounded down": rounded_down,
+            "in place": in_place,
             "without the seed": without_seed,
             "all of them": lambda texts, share, seed: np.roll(texts, 1),
             "nothing": lambda texts, share, seed: texts,
@@ -301,6 +360,7 @@ CASES = {
         wrong={
             "chosen on test": reporting(chosen_on="test"),
             "luckiest seed": reporting(pick=np.max),
+            "best median": reporting(pick=np.median),
             "validation score": reporting(reported="val"),
             "worst": reporting(pick=lambda scores: -np.mean(scores)),
             "normal": reporting(half=lambda s: 1.96 * s.std(ddof=1) / len(s) ** 0.5),
@@ -340,6 +400,9 @@ CASES = {
             "first only": FirstOnly,
             "unused weight": Unused,
             "batch mean": Normalised,
+            "frozen": Frozen,
+            "NumPy": OfNumPy,
+            "hidden": Hidden,
             "wrong shape": WrongShape,
             "equal lengths": EqualLengths,
             "an instance": Outer(),

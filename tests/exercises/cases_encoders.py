@@ -75,6 +75,7 @@ def last_stride_only(stack):
 
 def joined_by_weights(picture, words, ids):
     share = (ids > 0) / np.maximum(1, np.count_nonzero(ids, axis=1))[:, None]
+    words = np.where(ids[..., None] > 0, words, 0)
     return np.hstack([picture, np.einsum("bt,btd->bd", share, words)])
 
 
@@ -87,14 +88,20 @@ def joined_by_loop(picture, words, ids):
 
 
 def joined_in_keras(picture, words, ids):
-    real = ops.cast(ops.expand_dims(ids, -1) > 0, "float32")
-    total = ops.sum(ops.cast(words, "float32") * real, axis=1)
-    mean = total / ops.maximum(ops.sum(real, axis=1), 1)
+    real = ops.expand_dims(ids, -1) > 0
+    total = ops.sum(ops.where(real, ops.cast(words, "float32"), 0), axis=1)
+    mean = total / ops.maximum(ops.sum(ops.cast(real, "float32"), axis=1), 1)
     return ops.concatenate([ops.cast(picture, "float32"), mean], axis=1)
 
 
 def all_words(picture, words, ids):
     return np.hstack([picture, words.mean(axis=1)])
+
+
+def times_the_mask(picture, words, ids):
+    real = (ids > 0)[..., None]
+    mean = (words * real).sum(axis=1) / np.maximum(real.sum(axis=1), 1)
+    return np.hstack([picture, mean])
 
 
 def masked_but_all_counted(picture, words, ids):
@@ -232,6 +239,7 @@ CASES = {
         wrong={
             "all words": all_words,
             "masked, but all counted": masked_but_all_counted,
+            "times the mask": times_the_mask,
             "nothing by nothing": nothing_by_nothing,
             "zero vectors taken for padding": by_zero_vectors,
             "divided by the longest": by_the_longest,

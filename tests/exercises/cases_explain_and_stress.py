@@ -95,6 +95,12 @@ def mean_by_loop(p, presence):
     return rows
 
 
+def in_place(p, presence):
+    p[presence.T == 0] = 0
+    shares = p.sum(axis=0) / np.maximum(presence.sum(axis=1, keepdims=True), 1)
+    return np.where(presence.any(axis=1, keepdims=True), shares, 1 / p.shape[2])
+
+
 def divided_by_all(p, presence):
     return np.where(presence.T[..., None] > 0, p, 0).mean(axis=0)
 
@@ -167,6 +173,15 @@ def shapley_by_orders(value, names):
                 frozenset(order[:place])
             )
             found[name] += gain / len(orders)
+    return found
+
+
+def shapley_by_chance(value, names):
+    rng, found = np.random.default_rng(0), dict.fromkeys(names, 0.0)
+    for _ in range(2000):
+        order = rng.permutation(names).tolist()
+        for name, gain in one_order(value, order).items():
+            found[name] += gain / 2000
     return found
 
 
@@ -264,6 +279,39 @@ def straight_lines(model, first, second):
     return "adds"
 
 
+def cubic_fit(model, first, second):
+    """Whatever no cubic curve explains is taken for interaction."""
+    a, b = np.repeat(first, 80, axis=0), np.tile(second, (80, 1))
+    powers = [x**k for x in (a, b) for k in (1, 2, 3)]
+    score, x = model(a, b), np.hstack([np.ones((6400, 1)), *powers])
+    left = score - x @ np.linalg.lstsq(x, score, rcond=None)[0]
+    return sum_or_not(verdict(model, first, second), left.var() < 1e-6)
+
+
+def explained(model, first, second):
+    """A sum that explains 95 % is taken for the whole."""
+    known, grid = verdict(model, first, second), grid_of(model, first, second)
+    nearest = grid.mean(0) + grid.mean(1)[:, None] - grid.mean()
+    share = 1 - (grid - nearest).var() / grid.var()
+    return sum_or_not(known, share > 0.95)
+
+
+def signs_agree(model, first, second):
+    """Says "adds" where exchanging one modality moves all scores one way."""
+    known, grid = verdict(model, first, second), grid_of(model, first, second)
+    steps = np.sign(np.round(np.diff(grid, axis=0), 6))
+    return sum_or_not(known, (steps == steps[:, :1]).mean() > 0.9)
+
+
+def sum_or_not(known, adds):
+    return known if "only" in known else "adds" if adds else "interacts"
+
+
+def grid_of(model, first, second):
+    a, b = np.repeat(first, 80, axis=0), np.tile(second, (80, 1))
+    return model(a, b).reshape(80, 80)
+
+
 def a_tenth_is_nothing(model, first, second):
     turned = np.roll(np.arange(len(first)), 1)
     whole = model(first, second)
@@ -281,6 +329,7 @@ CASES = {
             "the other modality": cost_of_the_other,
             "percent": lambda *a: 100 * cost(*a),
             "sign": lambda *a: -cost(*a),
+            "size": lambda *a: abs(cost(*a)),
             "accuracy, not cost": lambda p, x, y, name, order: share_right(
                 p, {**x, name: x[name][order]}, y
             ),
@@ -311,6 +360,7 @@ CASES = {
     graders.grade_mean_of_present: Cases(
         right={"NaN left out": mean_by_nan, "loop": mean_by_loop},
         wrong={
+            "in place": in_place,
             "divided by all": divided_by_all,
             "none is NaN": none_is_nan,
             "none is zero": none_is_zero,
@@ -330,7 +380,11 @@ CASES = {
         },
     ),
     graders.grade_shapley: Cases(
-        right={"orders": shapley_by_orders, "sizes": shapley_by_sizes},
+        right={
+            "orders": shapley_by_orders,
+            "sizes": shapley_by_sizes,
+            "random orders": shapley_by_chance,
+        },
         wrong={
             "one order": one_order,
             "added last": added_last,
@@ -346,6 +400,9 @@ CASES = {
             "main effects only": main_effects_only,
             "straight lines": straight_lines,
             "a tenth is nothing": a_tenth_is_nothing,
+            "cubic fit": cubic_fit,
+            "95 % explained": explained,
+            "signs agree": signs_agree,
             "always adds": lambda model, first, second: "adds",
             "another word": lambda model, first, second: "sum",
         },

@@ -61,6 +61,13 @@ def weighted_by_loop(x, scores, presence):
     return h
 
 
+def largest_of_all(x, scores, presence):
+    e = np.exp(scores - scores.max(axis=1, keepdims=True)) * presence
+    x = np.where(presence[..., None] > 0, x, 0)
+    shares = e / np.maximum(e.sum(axis=1, keepdims=True), 1e-9)
+    return (shares[..., None] * x).sum(axis=1)
+
+
 def masked_after(x, scores, presence):
     x = np.where(presence[..., None] > 0, x, 0)
     return ((softmax(scores, axis=1) * presence)[..., None] * x).sum(axis=1)
@@ -114,6 +121,17 @@ class WithHeads(layers.Layer):
     def call(self, features):
         tokens = ops.stack(features, axis=1)
         return self.attention(tokens, tokens)
+
+
+class Product(layers.Layer):
+    def call(self, features):
+        return features[0] * features[1]
+
+
+class OverFeatures(layers.Layer):
+    def call(self, features):
+        query, key = (ops.expand_dims(x, -1) for x in features)
+        return ops.squeeze(layers.Attention()([query, key]), -1)
 
 
 class MixesSamples(layers.Layer):
@@ -300,6 +318,7 @@ CASES = {
         wrong={
             "masked after the softmax": masked_after,
             "a score of zero": score_of_zero,
+            "largest of all": largest_of_all,
             "NaN gets through": keeps_nan,
             "none is NaN": none_is_nan,
             "over the batch": over_the_batch,
@@ -314,6 +333,8 @@ CASES = {
             "one key": OneKey,
             "batch as sequence": BatchAsSequence,
             "no attention": NoAttention,
+            "product": Product,
+            "over features": OverFeatures,
             "first only": FirstOnly,
             "weights in call": WeightsInCall,
         },

@@ -158,6 +158,21 @@ def split_sorted_rows(patients, seed):
     return cut(np.argsort([place[name] for name in patients], kind="stable"))
 
 
+def neighbours(patients, seed):
+    names = np.roll(np.unique(patients), 37 * (seed + 1))
+    cuts = np.split(names, [int(0.7 * len(names)), int(0.85 * len(names))])
+    return [np.flatnonzero(np.isin(patients, part)) for part in cuts]
+
+
+def split_a_set(patients, seed):
+    names = list(set(patients))
+    np.random.default_rng(seed).shuffle(names)
+    return [
+        [row for row, name in enumerate(patients) if name in part]
+        for part in (names[:210], names[210:255], names[255:])
+    ]
+
+
 def split_masks(patients, seed):
     return tuple(
         np.isin(np.arange(len(patients)), part)
@@ -218,6 +233,36 @@ def any_correlation(train, test):
     x = train["image"].reshape(80, -1).astype(float)
     strongest = max(abs(np.corrcoef(c, train["label"])[0, 1]) for c in x.T)
     return leaks(train, test) | ({"mark"} if strongest > 0.2 else set())
+
+
+def with_other(name, rule):
+    """All as it should be, but for one leak, which is told by another rule."""
+    return lambda train, test: (
+        leaks(train, test) - {name} | ({name} if rule(train) else set())
+    )
+
+
+def words_by_class(train):
+    """For each word, in what share of the notes of each class it stands."""
+    sick, notes = train["label"] == 1, [set(note.split()) for note in train["note"]]
+    for word in set().union(*notes):
+        there = np.array([word in note for note in notes])
+        yield there[sick].mean(), there[~sick].mean()
+
+
+def bright(train):
+    x, sick = train["image"], train["label"] == 1
+    return (x[sick].min(axis=0) > x[~sick].max(axis=0)).any()
+
+
+def correlated(train):
+    x = train["image"].reshape(80, -1).astype(float)
+    return max(abs(np.corrcoef(c, train["label"])[0, 1]) for c in x.T) > 0.5
+
+
+def overwrites(train, test):
+    train["image"] //= 2
+    return leaks(train, test)
 
 
 def within_training(train, test):
@@ -289,6 +334,7 @@ CASES = {
             "turned price": price(lambda t: (1 - t) / t),
             "threshold as price": price(lambda t: t),
             "of rates": benefit_of_rates,
+            "above, not from": lambda p, y, t: benefit(p, y, np.nextafter(t, 1)),
             "per 100": lambda *a: 100 * benefit(*a),
             "not divided": lambda p, *a: len(p) * benefit(p, *a),
         },
@@ -299,6 +345,8 @@ CASES = {
             "rows": split_rows,
             "sorted rows": split_sorted_rows,
             "masks": split_masks,
+            "neighbours": neighbours,
+            "order of a set": split_a_set,
             "seed ignored": lambda patients, seed: split_by_names(patients, 3),
             "never the same": lambda patients, seed: split_by_names(patients, None),
             "one part lost": lambda patients, seed: [
@@ -314,6 +362,19 @@ CASES = {
             "nothing": lambda train, test: set(),
             "only the corner": brightest_corner,
             "any correlation": any_correlation,
+            "half of the correlation": with_other("mark", correlated),
+            "bright only": with_other("mark", bright),
+            "any word of one class": with_other(
+                "label word", lambda t: any(0 in pair for pair in words_by_class(t))
+            ),
+            "a word in half of the notes": with_other(
+                "label word",
+                lambda t: any(sum(pair) == 1 for pair in words_by_class(t)),
+            ),
+            "a word of the sick only": with_other(
+                "label word", lambda t: (1, 0) in words_by_class(t)
+            ),
+            "overwrites": overwrites,
             "within training": within_training,
             "other names": lambda train, test: {"duplicate"},
         },

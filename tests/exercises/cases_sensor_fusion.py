@@ -37,6 +37,11 @@ def largest_if_too_few(scores, alpha):
     return min(threshold(scores, alpha), max(scores))
 
 
+def sorted_in_place(scores, alpha):
+    scores.sort()
+    return threshold(scores, alpha)
+
+
 def unsorted(scores, alpha):
     rank = ceil((len(scores) + 1) * (1 - alpha))
     return scores[rank - 1] if rank <= len(scores) else inf
@@ -217,6 +222,7 @@ CASES = {
             "infinity among the scores": threshold_with_infinity_among_them,
         },
         wrong={
+            "sorted in place": sorted_in_place,
             "no + 1": rank_of(lambda n, alpha: ceil(n * (1 - alpha))),
             "rounded down": rank_of(lambda n, alpha: floor((n + 1) * (1 - alpha))),
             "counted from 0": rank_of(lambda n, alpha: ceil((n + 1) * (1 - alpha)) + 1),

@@ -39,6 +39,16 @@ def overflowing(x, scores):
     return ((alpha / alpha.sum(1, keepdims=True))[..., None] * x).sum(axis=1)
 
 
+def less_the_largest_of_all(x, scores):
+    alpha = np.exp(scores - scores.max())
+    return ((alpha / alpha.sum(1, keepdims=True))[..., None] * x).sum(axis=1)
+
+
+def clipped(x, scores):
+    alpha = np.exp(np.clip(scores, -500, 500))
+    return ((alpha / alpha.sum(1, keepdims=True))[..., None] * x).sum(axis=1)
+
+
 def plain_mean(x, scores):
     return x.mean(axis=1)
 
@@ -117,6 +127,12 @@ def bootstrap(fused, single, labels):
     return np.array([d.mean(), low, high])
 
 
+def bootstrap_of_scipy(fused, single, labels):
+    gains = difference(fused, single, labels)
+    found = stats.bootstrap((gains,), np.mean, rng=0, vectorized=True)
+    return gains.mean(), *found.confidence_interval
+
+
 def bootstrap_of_accuracies(fused, single, labels):
     rng, draws = np.random.default_rng(), []
     for _ in range(2000):
@@ -167,6 +183,8 @@ CASES = {
             "over everything": over_everything,
             "not normalised": not_normalised,
             "overflowing": overflowing,
+            "less the largest of all": less_the_largest_of_all,
+            "clipped": clipped,
             "plain mean": plain_mean,
             "linear weights": linear_weights,
             "sum over features": sum_over_features,
@@ -191,6 +209,7 @@ CASES = {
             "normal": normal,
             "bootstrap": bootstrap,
             "bootstrap of accuracies": bootstrap_of_accuracies,
+            "SciPy's bootstrap": bootstrap_of_scipy,
             "t interval": t_interval,
         },
         wrong={
