@@ -23,7 +23,8 @@ class MultimodalModel(keras.Model):
 
     Keras only warns of an extra key, and its errors do not name a modality. This class
     binds by name: a missing, extra or mis-shaped modality raises one error that names
-    it, in `fit`, `evaluate`, `predict` and calls, also after saving and loading. Where
+    it, in `fit`, `evaluate`, `predict` and calls, also after saving and loading; so do
+    class numbers in `fit` and `evaluate` for which the head has no column. Where
     the model has an input `presence`, what is present is bound by name, too:
     `{"image": x, "text": t, "presence": {"image": here, "text": there}}`, with flags of
     shape (B,), 1 = present. Make one with `fuse`, or from named inputs:
@@ -72,10 +73,12 @@ class MultimodalModel(keras.Model):
     def fit(self, *args, **kwargs):
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         _check_arrays(self, given.get("x"))
+        _check_labels(self, given.get("y"))
         validation = given.get("validation_data")
         if isinstance(validation, list | tuple):
             # Keras would notice after the first epoch only.
             _check_arrays(self, validation[0])
+            _check_labels(self, validation[1])
         if self.compiled and not self.optimizer.built:
             # Variables made while TensorFlow traces a step make it trace it twice.
             self.optimizer.build(self.trainable_variables)
@@ -85,6 +88,7 @@ class MultimodalModel(keras.Model):
     def evaluate(self, *args, **kwargs):
         given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
         _check_arrays(self, given.get("x"))
+        _check_labels(self, given.get("y"))
         return super().evaluate(*args, **kwargs)
 
     @wraps(keras.Model.predict)
@@ -306,6 +310,27 @@ def _check_arrays(model: keras.Model, x) -> None:
         hasattr(a, "shape") or isinstance(a, Mapping) for a in arrays
     ):
         in_order(model, x)
+
+
+def _check_labels(model: keras.Model, y) -> None:
+    """Refuse class numbers that the head cannot give, which some backends train on."""
+    shape = model.output_shape
+    if not isinstance(y, np.ndarray) or not y.size or len(model.outputs) > 1:
+        return
+    loss = getattr(model.loss, "name", None) or getattr(model.loss, "__name__", None)
+    loss, num = loss or model.loss, shape[-1]
+    if loss == "sparse_categorical_crossentropy" and num == 1:
+        raise ValueError(
+            "the head has one column, and sparse_categorical_crossentropy wants one "
+            "for each class: compile with binary_crossentropy, or end in Dense(2, "
+            "'softmax')"
+        )
+    most = {"sparse_categorical_crossentropy": num, "binary_crossentropy": 2}.get(loss)
+    if most and (y.min() < 0 or y.max() >= most):
+        raise ValueError(
+            f"labels are {y.min()} to {y.max()}, expected 0 to {most - 1} for a head "
+            f"of {num} columns and {loss}"
+        )
 
 
 def _mask(flags: Mapping, names: Sequence[str]):

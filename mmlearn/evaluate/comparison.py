@@ -315,8 +315,9 @@ def _restored(build, seeds, results, fresh) -> list[keras.Model]:
 def _fit(model, data, callbacks, epochs, batch_size, balance) -> None:
     task = metrics.task_of(data.train.labels)
     if not model.compiled:
+        sigmoid = task == "classes" and model.output_shape[-1] == 1
         loss = {
-            "classes": "sparse_categorical_crossentropy",
+            "classes": f"{'binary' if sigmoid else 'sparse_categorical'}_crossentropy",
             "multilabel": "binary_crossentropy",
             "regression": "mse",
         }[task]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmlearn.evaluate.metrics import of_classes
+
 METHODS = ("lac", "aps")
 
 
@@ -106,7 +108,7 @@ def _scores(probabilities: np.ndarray, method: str) -> np.ndarray:
 
 
 def _checked(probabilities: np.ndarray) -> np.ndarray:
-    probabilities = np.asarray(probabilities, dtype="float64")
+    probabilities = of_classes(np.asarray(probabilities, dtype="float64"))
     if probabilities.ndim != 2 or not probabilities.size:
         raise ValueError(
             f"probabilities have shape {probabilities.shape}, expected (N, "

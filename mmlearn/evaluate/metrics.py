@@ -1,9 +1,10 @@
 """Scores with their spread, all computed from the same predictions.
 
 Predictions are kept per seed, as one array: class probabilities (seeds, N,
-num_classes), label probabilities (seeds, N, num_labels) where a sample may have several
-labels, or numbers (seeds, N). The labels say which of the three it is: class numbers of
-shape (N,), zeros and ones of shape (N, num_labels), or floats of shape (N,).
+num_classes), or (seeds, N, 1) where the head has one sigmoid column for two classes;
+label probabilities (seeds, N, num_labels) where a sample may have several labels; or
+numbers (seeds, N). The labels say which it is: class numbers of shape (N,), zeros and
+ones of shape (N, num_labels), or floats of shape (N,).
 """
 
 from collections.abc import Callable
@@ -40,6 +41,40 @@ def task_of(labels: np.ndarray) -> str:
         f"labels are {labels.dtype} of shape {labels.shape}, expected class numbers "
         "(N,), zeros and ones (N, num_labels), or finite floats (N,)"
     )
+
+
+def need(tasks: str | tuple[str, ...], labels: np.ndarray, tool: str) -> None:
+    """Refuse labels of a kind that a tool has no score for.
+
+    Raises:
+        ValueError: If the labels' task is none of these.
+    """
+    if (task := task_of(labels)) not in (tasks := np.atleast_1d(tasks)):
+        raise ValueError(
+            f"{tool} is defined for labels of kind {' or '.join(tasks)}, these are "
+            f"{task}: compare evaluate.scores of the predictions instead"
+        )
+
+
+def of_classes(predictions: np.ndarray) -> np.ndarray:
+    """Return class probabilities with a column for each class.
+
+    A head of one sigmoid column gives p of class 1: 1 - p and p come back. Others come
+    back as they are.
+
+    Raises:
+        ValueError: If one column is no probability.
+    """
+    predictions = np.asarray(predictions)
+    if predictions.ndim < 2 or predictions.shape[-1] != 1:
+        return predictions
+    if not ((predictions >= 0) & (predictions <= 1)).all():
+        raise ValueError(
+            f"the head's one column is {predictions.min():.3g} to "
+            f"{predictions.max():.3g}, expected the probability of class 1: end it in "
+            "a sigmoid"
+        )
+    return np.concatenate([1 - predictions, predictions], axis=-1)
 
 
 def correct(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -208,6 +243,7 @@ def calibration(
     if not ((probabilities >= 0) & (probabilities <= 1 + 1e-5)).all():
         raise ValueError("probabilities are outside 0 to 1: are they logits?")
     if task_of(labels) == "classes":
+        probabilities = of_classes(probabilities)
         sure = probabilities.max(axis=-1)
         right = probabilities.argmax(axis=-1) == labels
     else:
@@ -244,6 +280,13 @@ def per_seed(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
         )
     if not np.isfinite(predictions).all():
         raise ValueError("probabilities hold NaN or infinity: training has diverged")
+    if task == "classes":
+        predictions = of_classes(predictions)
+        num = predictions.shape[-1]
+        if len(unknown := labels[(labels < 0) | (labels >= num)]):
+            raise ValueError(
+                f"label {unknown[0]} has no probability: there are {num} columns"
+            )
     return predictions
 
 
@@ -256,10 +299,6 @@ def _class_scores(probabilities: np.ndarray, labels: np.ndarray) -> list[float]:
     if len(absent := np.setdiff1d(classes, labels)):
         raise ValueError(
             f"class {absent[0]} has no test sample: AUROC is not defined then"
-        )
-    if len(unknown := np.setdiff1d(labels, classes)):
-        raise ValueError(
-            f"label {unknown[0]} has no probability: there are {len(classes)} columns"
         )
     # float64 and renormalised: scikit-learn warns where float32 rows miss 1 by 1e-7.
     shares = probabilities.astype("float64")

@@ -106,7 +106,8 @@ def robustness(
 
     Raises:
         KeyError: If the modality or the corruption is unknown.
-        ValueError: If the severities do not rise from 0 to at most 1.
+        ValueError: If the severities do not rise from 0 to at most 1, or the labels
+            are numbers.
     """
     levels = np.asarray(severities, float)
     if len(levels) < 2 or levels[0] != 0 or (np.diff(levels) <= 0).any():
@@ -117,6 +118,7 @@ def robustness(
         raise KeyError(f"corruption {corruption!r}: choose one of {list(CORRUPTIONS)}")
     damage = CORRUPTIONS[corruption] if isinstance(corruption, str) else corruption
     name = corruption if isinstance(corruption, str) else damage.__name__
+    metrics.need(("classes", "multilabel"), data.test.labels, "robustness")
     clean = data.test[modality]
     runs = _runs(models)
     curves: dict[str, list] = {key: [] for key in runs}
@@ -172,7 +174,11 @@ def missing(models: keras.Model | Models, data: MultimodalDataset) -> Missing:
 
     Returns:
         Scores for each subset with at least one modality, the whole one first.
+
+    Raises:
+        ValueError: If the labels are numbers.
     """
+    metrics.need(("classes", "multilabel"), data.test.labels, "missing")
     names = modalities_of(next(iter(_runs(models).values()))[0])
     sizes = range(len(names), 0, -1)
     subsets = [subset for size in sizes for subset in combinations(names, size)]

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mmlearn.evaluate.metrics import of_classes
 from mmlearn.explain.graphs import encoders, opened
 from mmlearn.models import in_order, inputs_from, modalities_of
 
@@ -44,7 +45,7 @@ def grad_cam(
     names = [tensor.name for tensor in model.inputs]
     tensors = in_order(model, inputs_from(model, inputs))
     given = dict(zip(names, tensors, strict=True))
-    whole = model.predict(tensors, batch_size=256, verbose=0)
+    whole = of_classes(model.predict(tensors, batch_size=256, verbose=0))
     classes = whole.argmax(axis=-1) if classes is None else np.asarray(classes)
     front = keras.Model(inner.inputs, last)
     back = keras.Model([last], inner.outputs)
@@ -57,6 +58,8 @@ def grad_cam(
     def score(shifted):
         shares = rest([back(shifted, training=False), *fixed], training=False)
         shares = shares[0] if isinstance(shares, list) else shares
+        if shares.shape[-1] == 1:
+            shares = ops.concatenate([1 - shares, shares], axis=-1)
         return ops.log(ops.maximum(ops.cast(shares, "float32"), 1e-12))
 
     slopes = _gradient(score, activations, classes, whole.shape[-1])
@@ -97,7 +100,7 @@ def token_attributions(
     ids = np.asarray(inputs[modality])
     num, length = ids.shape
     given = inputs_from(model, inputs)
-    whole = model.predict(given, batch_size=256, verbose=0)
+    whole = of_classes(model.predict(given, batch_size=256, verbose=0))
     classes = whole.argmax(axis=-1) if classes is None else np.asarray(classes)
     own = np.take_along_axis(whole, classes[:, None], axis=1)
     found = np.zeros((num, length))
@@ -105,7 +108,8 @@ def token_attributions(
         shorter = np.concatenate(
             [ids[:, :place], ids[:, place + 1 :], np.zeros((num, 1), ids.dtype)], axis=1
         )
-        less = model.predict({**given, modality: shorter}, batch_size=256, verbose=0)
+        less = {**given, modality: shorter}
+        less = of_classes(model.predict(less, batch_size=256, verbose=0))
         lost = own - np.take_along_axis(less, classes[:, None], axis=1)
         found[:, place] = lost[:, 0]
     return np.where(ids == 0, 0, found)

@@ -110,9 +110,14 @@ def reliance(
     Returns:
         Modality → lost share of each class's samples, shape (num_classes,); NaN for a
         class without a sample.
+
+    Raises:
+        ValueError: If the labels are no classes.
     """
     predict, arrays = predictor(model, split)
     intact = predict(arrays)
+    evaluate.metrics.need("classes", split.labels, "reliance")
+    intact = evaluate.metrics.of_classes(intact)
     before, classes = _right(intact, split), range(intact.shape[-1])
     found = {}
     for name in _modalities(model):
@@ -148,7 +153,9 @@ def emap(
 
     Raises:
         KeyError: If there is no such modality.
+        ValueError: If the labels are no classes.
     """
+    evaluate.metrics.need("classes", split.labels, "EMAP")
     names = _modalities(model)
     modality = modality or names[0]
     if modality not in names:
@@ -163,7 +170,8 @@ def emap(
             name: a[np.repeat(rows, size) if name == modality else _tiled(rows, size)]
             for name, a in arrays.items()
         }
-        logits.append(np.log(np.maximum(predict(mixed), 1e-12)))
+        shares = evaluate.metrics.of_classes(predict(mixed))
+        logits.append(np.log(np.maximum(shares, 1e-12)))
     grid = np.concatenate(logits).astype("float64")
     grid = grid.reshape(size, size, -1)  # [i, j]: x_i with z_j
     projected = grid.mean(axis=1) + grid.mean(axis=0) - grid.mean(axis=(0, 1))
@@ -296,11 +304,16 @@ def _predict(model: keras.Model, split: Split, only=None) -> np.ndarray:
 def _value(shares: np.ndarray, split: Split, value: str) -> np.ndarray:
     if value == "accuracy":
         return _right(shares, split)
+    evaluate.metrics.need("classes", split.labels, "log likelihood")
+    shares = evaluate.metrics.of_classes(shares)
     own = shares[np.arange(len(split)), split.labels]
     return np.log(np.maximum(own, 1e-12))
 
 
 def _right(predictions: np.ndarray, split: Split) -> np.ndarray:
+    evaluate.metrics.need(
+        ("classes", "multilabel"), split.labels, "a contribution to accuracy"
+    )
     return evaluate.correct(predictions, split.labels)[0]
 
 
