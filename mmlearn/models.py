@@ -24,7 +24,8 @@ class MultimodalModel(keras.Model):
     Keras only warns of an extra key, and its errors do not name a modality. This class
     binds by name: a missing, extra or mis-shaped modality raises one error that names
     it, in `fit`, `evaluate`, `predict` and calls, also after saving and loading; so do
-    class numbers in `fit` and `evaluate` for which the head has no column. Where
+    class numbers in `fit` and `evaluate` for which the head has no column, and pixels
+    of 0 to 1 for an encoder that was made for 0 to 255. Where
     the model has an input `presence`, what is present is bound by name, too:
     `{"image": x, "text": t, "presence": {"image": here, "text": there}}`, with flags of
     shape (B,), 1 = present. Make one with `fuse`, or from named inputs:
@@ -310,6 +311,32 @@ def _check_arrays(model: keras.Model, x) -> None:
         hasattr(a, "shape") or isinstance(a, Mapping) for a in arrays
     ):
         in_order(model, x)
+    if isinstance(x, Mapping):
+        _check_pixels(model, x)
+
+
+def _check_pixels(model: keras.Model, x: Mapping) -> None:
+    """Refuse pixels of 0 to 1 where an encoder scales 0 to 255 itself: all is dark."""
+    for name, encoder in encoders_of(model).items():
+        pixels = x[name]
+        if not isinstance(pixels, np.ndarray) or pixels.dtype.kind != "f":
+            continue
+        most = pixels.max(initial=0)
+        if (0 < most <= 1 or most > 256) and _scales_bytes(encoder):
+            raise ValueError(
+                f"pixels of {name!r} are {pixels.min():.3g} to {most:.5g}, but its "
+                "encoder was made for 0 to 255, and scales them itself: give the "
+                "picture's own numbers"
+            )
+
+
+def _scales_bytes(encoder: keras.Model) -> bool:
+    return any(
+        np.all(np.asarray(layer.scale) < 0.1)
+        if isinstance(layer, keras.layers.Rescaling)
+        else isinstance(layer, keras.Model) and _scales_bytes(layer)
+        for layer in encoder.layers
+    )
 
 
 def _check_labels(model: keras.Model, y) -> None:

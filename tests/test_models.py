@@ -312,3 +312,29 @@ def test_shapes_and_symbolic_calls_are_bound_by_name(fresh):
     assert whole.output_shape == (BATCH, 3)
     found = whole.predict(X, BATCH, verbose=0)
     assert_close(found, fresh.predict(X, verbose=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("make", ["cnn", "lenet", "resnet", "vit"])
+@pytest.mark.parametrize(("scale", "told"), [(1 / 255, "0 to 1"), (257, "0 to 65535")])
+def test_pixels_in_another_range_are_refused_by_name(make, scale, told):
+    encoder = getattr(image, make)((28, 28, 1), name="scan")
+    model = fuse([encoder], head=2)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1))
+    pixels[0, 0, 0], pixels[0, 0, 1] = 0, 255
+    right = {"scan": pixels.astype("float32")}
+    wrong = {"scan": (scale * pixels).astype("float32")}
+    message = f"pixels of 'scan' are {told}, but its encoder was made for 0 to 255"
+    for use in (model.predict, lambda x: model.fit(x, np.zeros(4, int), verbose=0)):
+        with pytest.raises(ValueError, match=message):
+            use(wrong)
+    model.predict(right, verbose=0)
+    model.predict({"scan": pixels.astype("uint8")}, verbose=0)
+    model.predict({"scan": 0 * right["scan"]}, verbose=0)  # a missing picture
+
+
+def test_an_encoder_of_one_s_own_that_wants_0_to_1_gets_it():
+    x = keras.Input((8, 8, 3), name="image")
+    y = keras.layers.Flatten()(keras.layers.Rescaling(2.0, offset=-1)(x))
+    model = fuse([keras.Model(x, y)], head=2)
+    model.predict({"image": np.full((2, 8, 8, 3), 0.5, "float32")}, verbose=0)
