@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from mmlearn.fusion import ModalityDropout
-from mmlearn.layers import ZeroAbsent
+from mmlearn.layers import TokenEmbedding, ZeroAbsent
 
 if TYPE_CHECKING:
     from mmlearn.datasets import Split
@@ -25,7 +25,8 @@ class MultimodalModel(keras.Model):
     binds by name: a missing, extra or mis-shaped modality raises one error that names
     it, in `fit`, `evaluate`, `predict` and calls, also after saving and loading; so do
     class numbers in `fit` and `evaluate` for which the head has no column, and pixels
-    of 0 to 1 for an encoder that was made for 0 to 255. Where
+    of 0 to 1 for an encoder that was made for 0 to 255, ids beyond the vocabulary, and
+    NaN. Where
     the model has an input `presence`, what is present is bound by name, too:
     `{"image": x, "text": t, "presence": {"image": here, "text": there}}`, with flags of
     shape (B,), 1 = present. Make one with `fuse`, or from named inputs:
@@ -312,7 +313,45 @@ def _check_arrays(model: keras.Model, x) -> None:
     ):
         in_order(model, x)
     if isinstance(x, Mapping):
+        _check_finite(model, x)
         _check_pixels(model, x)
+        _check_ids(model, x)
+
+
+def _check_finite(model: keras.Model, x: Mapping) -> None:
+    """Refuse NaN, but where a modality is absent: some backends train on without it."""
+    for name in modalities_of(model):
+        if not isinstance(x[name], np.ndarray) or x[name].dtype.kind != "f":
+            continue
+        whole = np.isfinite(x[name]).reshape(len(x[name]), -1).all(axis=1)
+        there = np.asarray(x["presence"][name]) > 0 if "presence" in x else True
+        if len(bad := np.flatnonzero(~whole & there)):
+            raise ValueError(
+                f"{name!r} holds NaN or infinity in {len(bad)} of {len(whole)} "
+                f"samples, the first is {bad[0]}: fill them, or say by presence that "
+                "the modality is absent"
+            )
+
+
+def _check_ids(model: keras.Model, x: Mapping) -> None:
+    """Refuse ids without a vector: some backends take another's, or train to NaN."""
+    for name, encoder in encoders_of(model).items():
+        ids = x[name]
+        known = [
+            layer.vocab_size if isinstance(layer, TokenEmbedding) else layer.input_dim
+            for layer in encoder.layers
+            if isinstance(layer, TokenEmbedding | keras.layers.Embedding)
+        ]
+        if len(known) != 1 or not isinstance(ids, np.ndarray) or not ids.size:
+            continue
+        if ids.dtype.kind == "f" and (ids != np.round(ids)).any():
+            raise ValueError(f"ids of {name!r} are {ids.dtype}, expected whole numbers")
+        if ids.min() < 0 or ids.max() >= known[0]:
+            raise ValueError(
+                f"ids of {name!r} are {ids.min():.0f} to {ids.max():.0f}, but its "
+                f"encoder has {known[0]} of them, from 0: was it made for another "
+                "tokenizer?"
+            )
 
 
 def _check_pixels(model: keras.Model, x: Mapping) -> None:

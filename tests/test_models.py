@@ -8,7 +8,7 @@ import pytest
 from harness import assert_close, assert_equal
 from keras import layers
 
-from mmlearn.encoders import image, text
+from mmlearn.encoders import image, tabular, text
 from mmlearn.fusion import ConcatFusion, WeightedFusion
 from mmlearn.models import MultimodalModel, classification_head, fuse
 
@@ -338,3 +338,46 @@ def test_an_encoder_of_one_s_own_that_wants_0_to_1_gets_it():
     y = keras.layers.Flatten()(keras.layers.Rescaling(2.0, offset=-1)(x))
     model = fuse([keras.Model(x, y)], head=2)
     model.predict({"image": np.full((2, 8, 8, 3), 0.5, "float32")}, verbose=0)
+
+
+@pytest.mark.parametrize("make", ["bag", "recurrent", "transformer"])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (-1, "ids of 'note' are -1 to 5, but its encoder has 12 of them, from 0"),
+        (12, "ids of 'note' are 0 to 12, but"),
+        (2**32 + 5, "ids of 'note' are 0 to 4294967301, but"),
+        (3.7, "ids of 'note' are float64, expected whole numbers"),
+    ],
+)
+def test_ids_without_a_vector_are_refused_by_name(make, wrong, message):
+    encoder = getattr(text, make)(VOCAB, length=LENGTH, embed_dim=4, name="note")
+    model = fuse([encoder], head=2)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    ids = np.array([[1, 5, 0, 0, 0], [2, 3, 4, 0, 0]]) + 0 * wrong
+    ids[0, 0] = wrong
+    for use in (model.predict, lambda x: model.fit(x, np.zeros(2, int), verbose=0)):
+        with pytest.raises(ValueError, match=message):
+            use({"note": ids})
+    model.predict({"note": np.array([[1, 11, 0, 0, 0]])}, verbose=0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_is_refused_by_name_unless_its_modality_is_absent(value):
+    parts = [tabular.mlp(3, hidden=(), embed_dim=4, name=name) for name in "ab"]
+    model = fuse(parts, ConcatFusion(), head=2, presence=True)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    table = np.ones((5, 3), "float32")
+    spoilt = table.copy()
+    spoilt[2, 1] = value
+    here, gone = np.ones(5), np.array([1, 1, 0, 1, 1])
+    x = {"a": table, "b": spoilt, "presence": {"a": here, "b": here}}
+    before = model.get_weights()
+    for use in (model.predict, lambda x: model.fit(x, np.zeros(5, int), verbose=0)):
+        with pytest.raises(ValueError, match="'b' holds NaN .* 1 of 5 .* first is 2"):
+            use(x)
+    for now, then in zip(model.get_weights(), before, strict=True):
+        assert_equal(now, then)
+    x["presence"]["b"] = gone
+    model.fit(x, np.zeros(5, int), verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
