@@ -383,8 +383,10 @@ def _check_labels(model: keras.Model, y) -> None:
     shape = model.output_shape
     if not isinstance(y, np.ndarray) or not y.size or len(model.outputs) > 1:
         return
-    loss = getattr(model.loss, "name", None) or getattr(model.loss, "__name__", None)
-    loss, num = loss or model.loss, shape[-1]
+    loss, num = getattr(model, "loss", None), shape[-1]
+    loss = getattr(loss, "name", getattr(loss, "__name__", loss))
+    if not isinstance(loss, str):  # several, or none yet
+        return
     if loss == "sparse_categorical_crossentropy" and num == 1:
         raise ValueError(
             "the head has one column, and sparse_categorical_crossentropy wants one "

@@ -116,6 +116,16 @@ def test_what_counts_right_answers_refuses_numbers(tool, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "loss",
+    [["mse"], keras.losses.binary_crossentropy, lambda y, p: keras.ops.mean(p - y)],
+)
+def test_other_forms_of_a_loss_train(loss):
+    model = built(keras.layers.Dense(1, "sigmoid"))
+    model.compile("sgd", loss)
+    model.fit(SPLIT.inputs, LABELS.astype("float32"), verbose=0)
+
+
+@pytest.mark.parametrize(
     ("units", "loss", "labels", "message"),
     [
         (2, "sparse_categorical_crossentropy", 2, "labels are 0 to 2, expected 0 to 1"),
