@@ -32,27 +32,19 @@ PLANTED = {
     "04_medical_image_text": {
         "informativeness": 0.0,
         "num_seeds": 2,
-        "num_train": 400,
-        "image_epochs": 1,
-        "text_epochs": 1,
-        "head_epochs": 1,
-        "tune_epochs": 1,
+        "image_epochs": 2,
+        "text_epochs": 2,
+        "head_epochs": 2,
     },
     "05_sensor_fusion": {
         "num_seeds": 1,
-        "num_machines": 300,
         "num_fresh": 200,
         "rig_epochs": 1,
         "watch_epochs": 1,
         "fleet_epochs": 1,
         "life_epochs": 1,
     },
-    "12_explain_and_stress": {
-        "keep": 0.02,
-        "num_seeds": 1,
-        "epochs": 1,
-        "toy_epochs": 1,
-    },
+    "12_explain_and_stress": {"keep": 0.02, "num_seeds": 1, "epochs": 2},
 }
 NO_NETWORK = """
 import socket
