@@ -23,11 +23,10 @@ class MultimodalModel(keras.Model):
 
     Keras only warns of an extra key, and its errors do not name a modality. This class
     binds by name: a missing, extra or mis-shaped modality raises one error that names
-    it, in `fit`, `evaluate`, `predict` and calls, also after saving and loading; so do
-    class numbers in `fit` and `evaluate` for which the head has no column, and pixels
-    of 0 to 1 for an encoder that was made for 0 to 255, ids beyond the vocabulary, and
-    NaN. Where
-    the model has an input `presence`, what is present is bound by name, too:
+    it, in `fit`, `evaluate`, `predict` and calls, also after saving and loading. So do,
+    in arrays given to the first three, NaN, ids beyond the vocabulary, pixels of 0 to 1
+    for an encoder made for 0 to 255, and classes for which the head has no column.
+    Where the model has an input `presence`, what is present is bound by name, too:
     `{"image": x, "text": t, "presence": {"image": here, "text": there}}`, with flags of
     shape (B,), 1 = present. Make one with `fuse`, or from named inputs:
     `MultimodalModel([image, text], outputs)`; the columns of an input `presence` then
@@ -311,62 +310,65 @@ def _check_arrays(model: keras.Model, x) -> None:
     if isinstance(x, Mapping | list | tuple) and all(
         hasattr(a, "shape") or isinstance(a, Mapping) for a in arrays
     ):
-        in_order(model, x)
-    if isinstance(x, Mapping):
-        _check_finite(model, x)
-        _check_pixels(model, x)
-        _check_ids(model, x)
+        _check_values(model, in_order(model, x))
 
 
-def _check_finite(model: keras.Model, x: Mapping) -> None:
-    """Refuse NaN, but where a modality is absent: some backends train on without it."""
-    for name in modalities_of(model):
-        if not isinstance(x[name], np.ndarray) or x[name].dtype.kind != "f":
-            continue
-        whole = np.isfinite(x[name]).reshape(len(x[name]), -1).all(axis=1)
-        there = np.asarray(x["presence"][name]) > 0 if "presence" in x else True
-        if len(bad := np.flatnonzero(~whole & there)):
-            raise ValueError(
-                f"{name!r} holds NaN or infinity in {len(bad)} of {len(whole)} "
-                f"samples, the first is {bad[0]}: fill them, or say by presence that "
-                "the modality is absent"
-            )
+def _check_values(model: keras.Model, values: list) -> None:
+    """Refuse arrays that a backend would read as something else, or train to NaN on."""
+    encoders = encoders_of(model)
+    given = dict(zip((t.name for t in model.inputs), values, strict=True))
+    mask = given.pop("presence", None)
+    for place, (name, array) in enumerate(given.items()):
+        if isinstance(array, np.ndarray) and array.size:
+            there = mask is None or ops.convert_to_numpy(mask)[:, place] > 0
+            _check_finite(name, array, there)
+            if name in encoders:
+                _check_pixels(name, array, encoders[name])
+                _check_ids(name, array, encoders[name])
 
 
-def _check_ids(model: keras.Model, x: Mapping) -> None:
-    """Refuse ids without a vector: some backends take another's, or train to NaN."""
-    for name, encoder in encoders_of(model).items():
-        ids = x[name]
-        known = [
-            layer.vocab_size if isinstance(layer, TokenEmbedding) else layer.input_dim
-            for layer in encoder.layers
-            if isinstance(layer, TokenEmbedding | keras.layers.Embedding)
-        ]
-        if len(known) != 1 or not isinstance(ids, np.ndarray) or not ids.size:
-            continue
-        if ids.dtype.kind == "f" and (ids != np.round(ids)).any():
-            raise ValueError(f"ids of {name!r} are {ids.dtype}, expected whole numbers")
-        if ids.min() < 0 or ids.max() >= known[0]:
-            raise ValueError(
-                f"ids of {name!r} are {ids.min():.0f} to {ids.max():.0f}, but its "
-                f"encoder has {known[0]} of them, from 0: was it made for another "
-                "tokenizer?"
-            )
+def _check_finite(name: str, array: np.ndarray, there: bool | np.ndarray) -> None:
+    """Refuse NaN, but where the modality is absent."""
+    if array.dtype.kind != "f":
+        return
+    whole = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    if len(bad := np.flatnonzero(~whole & there)):
+        raise ValueError(
+            f"{name!r} holds NaN or infinity in {len(bad)} of {len(whole)} samples, "
+            f"the first is {bad[0]}: fill them, or say by presence that the modality "
+            "is absent"
+        )
 
 
-def _check_pixels(model: keras.Model, x: Mapping) -> None:
+def _check_ids(name: str, ids: np.ndarray, encoder: keras.Model) -> None:
+    """Refuse ids for which the encoder has no vector."""
+    known = [
+        layer.vocab_size if isinstance(layer, TokenEmbedding) else layer.input_dim
+        for layer in encoder.layers
+        if isinstance(layer, TokenEmbedding | keras.layers.Embedding)
+    ]
+    if len(known) != 1:
+        return
+    if ids.dtype.kind == "f" and (ids != np.round(ids)).any():
+        raise ValueError(f"ids of {name!r} are {ids.dtype}, expected whole numbers")
+    if ids.min() < 0 or ids.max() >= known[0]:
+        raise ValueError(
+            f"ids of {name!r} are {ids.min():.0f} to {ids.max():.0f}, but its encoder "
+            f"has {known[0]} of them, from 0: was it made for another tokenizer?"
+        )
+
+
+def _check_pixels(name: str, pixels: np.ndarray, encoder: keras.Model) -> None:
     """Refuse pixels of 0 to 1 where an encoder scales 0 to 255 itself: all is dark."""
-    for name, encoder in encoders_of(model).items():
-        pixels = x[name]
-        if not isinstance(pixels, np.ndarray) or pixels.dtype.kind != "f":
-            continue
-        most = pixels.max(initial=0)
-        if (0 < most <= 1 or most > 256) and _scales_bytes(encoder):
-            raise ValueError(
-                f"pixels of {name!r} are {pixels.min():.3g} to {most:.5g}, but its "
-                "encoder was made for 0 to 255, and scales them itself: give the "
-                "picture's own numbers"
-            )
+    most = pixels.max()
+    if pixels.dtype.kind != "f" or not (0 < most <= 1 or most > 256):
+        return
+    if _scales_bytes(encoder):
+        raise ValueError(
+            f"pixels of {name!r} are {pixels.min():.3g} to {most:.5g}, but its encoder "
+            "was made for 0 to 255, and scales them itself: give the picture's own "
+            "numbers"
+        )
 
 
 def _scales_bytes(encoder: keras.Model) -> bool:

@@ -376,6 +376,8 @@ def test_nan_is_refused_by_name_unless_its_modality_is_absent(value):
     for use in (model.predict, lambda x: model.fit(x, np.zeros(5, int), verbose=0)):
         with pytest.raises(ValueError, match="'b' holds NaN .* 1 of 5 .* first is 2"):
             use(x)
+        with pytest.raises(ValueError, match="'b' holds NaN"):
+            use([table, spoilt, np.ones((5, 2), "float32")])
     for now, then in zip(model.get_weights(), before, strict=True):
         assert_equal(now, then)
     x["presence"]["b"] = gone
