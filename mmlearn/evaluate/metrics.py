@@ -43,13 +43,13 @@ def task_of(labels: np.ndarray) -> str:
     )
 
 
-def need(tasks: str | tuple[str, ...], labels: np.ndarray, tool: str) -> None:
+def need(labels: np.ndarray, tool: str, *tasks: str) -> None:
     """Refuse labels of a kind that a tool has no score for.
 
     Raises:
         ValueError: If the labels' task is none of these.
     """
-    if (task := task_of(labels)) not in (tasks := np.atleast_1d(tasks)):
+    if (task := task_of(labels)) not in tasks:
         raise ValueError(
             f"{tool} is defined for labels of kind {' or '.join(tasks)}, these are "
             f"{task}: compare evaluate.scores of the predictions instead"

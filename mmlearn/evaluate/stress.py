@@ -118,7 +118,7 @@ def robustness(
         raise KeyError(f"corruption {corruption!r}: choose one of {list(CORRUPTIONS)}")
     damage = CORRUPTIONS[corruption] if isinstance(corruption, str) else corruption
     name = corruption if isinstance(corruption, str) else damage.__name__
-    metrics.need(("classes", "multilabel"), data.test.labels, "robustness")
+    metrics.need(data.test.labels, "robustness", "classes", "multilabel")
     clean = data.test[modality]
     runs = _runs(models)
     curves: dict[str, list] = {key: [] for key in runs}
@@ -178,7 +178,7 @@ def missing(models: keras.Model | Models, data: MultimodalDataset) -> Missing:
     Raises:
         ValueError: If the labels are numbers.
     """
-    metrics.need(("classes", "multilabel"), data.test.labels, "missing")
+    metrics.need(data.test.labels, "missing", "classes", "multilabel")
     names = modalities_of(next(iter(_runs(models).values()))[0])
     sizes = range(len(names), 0, -1)
     subsets = [subset for size in sizes for subset in combinations(names, size)]

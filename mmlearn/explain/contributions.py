@@ -10,6 +10,7 @@ import numpy as np
 
 from mmlearn import evaluate
 from mmlearn.datasets import Split
+from mmlearn.evaluate.metrics import need, of_classes
 from mmlearn.explain.graphs import predictor
 from mmlearn.models import inputs_from, modalities_of
 
@@ -114,10 +115,9 @@ def reliance(
     Raises:
         ValueError: If the labels are no classes.
     """
+    need(split.labels, "reliance", "classes")
     predict, arrays = predictor(model, split)
-    intact = predict(arrays)
-    evaluate.metrics.need("classes", split.labels, "reliance")
-    intact = evaluate.metrics.of_classes(intact)
+    intact = of_classes(predict(arrays))
     before, classes = _right(intact, split), range(intact.shape[-1])
     found = {}
     for name in _modalities(model):
@@ -155,7 +155,7 @@ def emap(
         KeyError: If there is no such modality.
         ValueError: If the labels are no classes.
     """
-    evaluate.metrics.need("classes", split.labels, "EMAP")
+    need(split.labels, "EMAP", "classes")
     names = _modalities(model)
     modality = modality or names[0]
     if modality not in names:
@@ -170,7 +170,7 @@ def emap(
             name: a[np.repeat(rows, size) if name == modality else _tiled(rows, size)]
             for name, a in arrays.items()
         }
-        shares = evaluate.metrics.of_classes(predict(mixed))
+        shares = of_classes(predict(mixed))
         logits.append(np.log(np.maximum(shares, 1e-12)))
     grid = np.concatenate(logits).astype("float64")
     grid = grid.reshape(size, size, -1)  # [i, j]: x_i with z_j
@@ -304,16 +304,14 @@ def _predict(model: keras.Model, split: Split, only=None) -> np.ndarray:
 def _value(shares: np.ndarray, split: Split, value: str) -> np.ndarray:
     if value == "accuracy":
         return _right(shares, split)
-    evaluate.metrics.need("classes", split.labels, "log likelihood")
-    shares = evaluate.metrics.of_classes(shares)
+    need(split.labels, "log likelihood", "classes")
+    shares = of_classes(shares)
     own = shares[np.arange(len(split)), split.labels]
     return np.log(np.maximum(own, 1e-12))
 
 
 def _right(predictions: np.ndarray, split: Split) -> np.ndarray:
-    evaluate.metrics.need(
-        ("classes", "multilabel"), split.labels, "a contribution to accuracy"
-    )
+    need(split.labels, "a contribution to accuracy", "classes", "multilabel")
     return evaluate.correct(predictions, split.labels)[0]
 
 
