@@ -131,7 +131,7 @@ def test_an_overlay_says_where_each_map_is_brightest():
 
 def test_grey_pictures_and_dark_maps_can_be_overlaid():
     images, maps = np.zeros((1, 8, 8, 1)), np.zeros((1, 8, 8))
-    assert "x: top left" in alt_of(
+    assert "x: nowhere" in alt_of(
         lambda: plots.overlay(images, maps, ["x"], "Nothing.")
     )
 

@@ -74,7 +74,10 @@ def pictures(split: Split, titles: Sequence[str], alt: str, columns: int = 5) ->
 def overlay(
     images: np.ndarray, maps: np.ndarray, titles: Sequence[str], alt: str
 ) -> None:
-    """Show pictures, and below each where a model found evidence, as bright patches.
+    """Show pictures, and below each where a model found evidence, in colour on grey.
+
+    The colour scale is common to all, and a line surrounds what is above half of a
+    map's maximum, so that a dark place of the picture can be marked, too.
 
     Args:
         images: Shape (N, height, width, channels), 0 to 255 or 0 to 1.
@@ -85,7 +88,9 @@ def overlay(
     num = len(images)
     scale = 255 if images.max() > 1 else 1
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(2, num, figsize=(1.8 * num, 4), squeeze=False)
+        figure, axes = plt.subplots(
+            2, num, figsize=(1.8 * num, 4), squeeze=False, layout="constrained"
+        )
         for axis in axes.flat:
             axis.axis("off")
         for column, (image, found, title) in enumerate(
@@ -93,14 +98,22 @@ def overlay(
         ):
             shown = np.clip(image / scale, 0, 1)
             axes[0, column].imshow(shown, cmap="gray")
-            axes[0, column].set_title(title, loc="center", fontsize=9)
-            grey = shown.mean(axis=-1, keepdims=True)
-            # Dark where the model does not look: this survives greyscale printing.
-            bright = np.repeat(grey, 3, axis=-1) * (0.15 + 0.85 * found[..., None])
-            axes[1, column].imshow(np.clip(bright, 0, 1))
-        figure.tight_layout()
+            wrapped = textwrap.fill(title, 18)
+            axes[0, column].set_title(wrapped, loc="center", fontsize=9)
+            grey = shown.mean(axis=-1)
+            axes[1, column].imshow(grey, cmap="gray", vmin=0, vmax=1)
+            heat = axes[1, column].imshow(
+                found, cmap="inferno", vmin=0, vmax=1, alpha=0.6
+            )
+            if found.max() > 0:
+                half = [found.max() / 2]
+                axes[1, column].contour(found, half, colors="white", linewidths=1)
+        figure.colorbar(heat, ax=axes, shrink=0.5, label="share of a map's maximum")
     places = []
     for found, title in zip(maps, titles, strict=True):
+        if found.max() <= 0:
+            places.append(f"{title}: nowhere")
+            continue
         row, column = np.unravel_index(found.argmax(), found.shape)
         down = ("top", "middle", "bottom")[min(3 * row // found.shape[0], 2)]
         across = ("left", "centre", "right")[min(3 * column // found.shape[1], 2)]
