@@ -23,6 +23,7 @@ import mmlearn
 
 # Importing `models` and `encoders` registers the classes that a saved model names.
 from mmlearn import encoders, models, text
+from mmlearn.datasets.own import pictures
 
 FORMAT = 1  # version of the files' layout
 
@@ -52,7 +53,7 @@ class LoadedModel:
 
     Attributes:
         model: Takes a dict of arrays, gives class probabilities.
-        preprocess: Modality of text → its tokenizer.
+        preprocess: Modality of text → its tokenizer; of pictures → how one is fitted.
         class_names: In the order of the model's outputs.
         card: The data card: what the model was trained on, and its limits.
     """
@@ -65,9 +66,10 @@ class LoadedModel:
     def classify(self, **given: str | Path) -> Answer:
         """Classify one sample from files.
 
-        A picture is turned upright as its camera says, made grey or coloured, cropped
-        to its middle and resized as the model takes it. 16-bit grey values are divided
-        by 257. A text longer than the tokenizer's length is cut.
+        A picture is turned upright as its camera says, made grey or coloured, on white
+        where it is transparent, and padded or cropped to the model's size, as `save`
+        was told. 16-bit grey values are divided by 257. A text longer than the
+        tokenizer's length is cut.
 
         Args:
             **given: Modality → for a picture, its file; for a text, the text itself, or
@@ -126,9 +128,9 @@ class LoadedModel:
                 f"{name} is of type {type(value).__name__}, expected a file name or "
                 "a text; leave out what is absent"
             )
-        if name in self.preprocess:
+        if len(shape) == 1:
             return _ids(name, value, self.preprocess[name])
-        return _picture(name, Path(value), shape)
+        return _picture(name, Path(value), shape, self.preprocess.get(name, "crop"))
 
 
 def save(
@@ -149,7 +151,9 @@ def save(
             (B, length), or both; a further input `presence` says what is there. Its
             pixels are 0 to 255: scaling is a part of it.
         preprocess: Modality of text → its tokenizer (`text.WordTokenizer` or
-            `encoders.pretrained.MiniLMTokenizer`).
+            `encoders.pretrained.MiniLMTokenizer`); of pictures of a given size → how
+            the training pictures were made to fit: `"pad"` with a black border (as
+            `datasets.from_folder` does) or `"crop"` to the middle.
         card: The data card, such as `data.card`.
         class_names: In the order of the model's outputs.
 
@@ -174,8 +178,10 @@ def save(
             "versions": {"mmlearn": mmlearn.__version__, "keras": keras.__version__},
             "class_names": list(class_names),
             "preprocess": {
-                name: {"kind": type(tokenizer).__name__, **tokenizer.get_config()}
-                for name, tokenizer in preprocess.items()
+                name: {"kind": how}
+                if how in pictures.FITS
+                else {"kind": type(how).__name__, **how.get_config()}
+                for name, how in preprocess.items()
             },
             "sha256": {name: _digest(folder / name) for name in (_MODEL, _CARD)},
         }
@@ -228,7 +234,9 @@ def load(path: str | Path) -> LoadedModel:
             if _digest(folder / name) != expected:
                 raise ValueError(f"{path} is damaged: {name} is not what was saved")
         tokenizers = {
-            name: _TOKENIZERS[config.pop("kind")](**config)
+            name: kind
+            if (kind := config.pop("kind")) in pictures.FITS
+            else _TOKENIZERS[kind](**config)
             for name, config in about["preprocess"].items()
         }
         model = keras.saving.load_model(folder / _MODEL, compile=False)
@@ -253,6 +261,14 @@ def _check(model, preprocess: Mapping, card: str, class_names: Sequence[str]) ->
         )
     for name, shape in shapes.items():
         tokenizer = preprocess.get(name)
+        if len(shape) == 3 and shape[-1] in (1, 3):
+            if tokenizer not in pictures.FITS and (tokenizer or None not in shape):
+                raise ValueError(
+                    f"preprocess[{name!r}] is {tokenizer!r}: say how the training "
+                    "pictures were made to fit, 'pad' (as datasets.from_folder does) "
+                    "or 'crop'"
+                )
+            continue
         kind, length = type(tokenizer).__name__, getattr(tokenizer, "length", None)
         if name in preprocess:
             if kind not in _TOKENIZERS or shape != (length,):
@@ -260,7 +276,7 @@ def _check(model, preprocess: Mapping, card: str, class_names: Sequence[str]) ->
                     f"preprocess[{name!r}] is a {kind} of length {length}, expected "
                     f"one of {', '.join(_TOKENIZERS)} that gives shape {shape}"
                 )
-        elif len(shape) != 3 or shape[-1] not in (1, 3):
+        else:
             raise ValueError(
                 f"modality {name!r} has shape {shape}: expected a picture (height, "
                 "width, 1 or 3), or a text with its tokenizer in preprocess"
@@ -315,31 +331,27 @@ def _ids(name: str, value: str | Path, tokenizer) -> np.ndarray:
     return ids
 
 
-def _picture(name: str, file: Path, shape: tuple) -> np.ndarray:
+def _picture(name: str, file: Path, shape: tuple, fit: str) -> np.ndarray:
     """A picture's pixels, float32 (1, height, width, channels), 0 to 255."""
     from PIL import Image, ImageOps
 
     _existing(name, file)
     try:
-        with Image.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened)
+        with Image.open(file) as picture:
+            if picture.mode.startswith("I"):
+                # Pillow would cut 16-bit values at 255.
+                upright = ImageOps.exif_transpose(picture)
+                wide = np.asarray(upright, "float32").clip(0, 65535) / 257
+                picture = Image.fromarray(np.rint(wide).astype("uint8"))
+            pixels = pictures.fitted(picture, shape[:2], shape[-1], fit)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"{name}: {file} cannot be read as a picture ({type(error).__name__}): "
             "give a PNG or JPEG file"
         ) from error
-    if picture.mode.startswith("I"):
-        # Pillow would cut 16-bit values at 255.
-        wide = np.asarray(picture, "float32").clip(0, 65535) / 257
-        picture = Image.fromarray(np.rint(wide).astype("uint8"))
-    picture = picture.convert("L" if shape[-1] == 1 else "RGB")
-    height, width = shape[:2]
-    if height and width:
-        picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
-    pixels = np.asarray(picture, "float32").reshape(1, *picture.size[::-1], shape[-1])
     if pixels.min() == pixels.max():
-        raise ValueError(f"{name}: {file} is blank: every pixel is {pixels.min():.0f}")
-    return pixels
+        raise ValueError(f"{name}: {file} is blank: every pixel is {pixels.min()}")
+    return pixels[None].astype("float32")
 
 
 def _existing(name: str, path: Path) -> Path:

@@ -23,6 +23,8 @@ _STUBS = {
     "code": ("# YOUR CODE HERE", "raise NotImplementedError()"),
     "markdown": ("YOUR ANSWER HERE",),
 }
+# Regions that nbgrader removes, too, wherever these words stand in a line.
+_REGION = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)")
 _GRADE_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -52,11 +54,12 @@ def learner(nb: NotebookNode) -> NotebookNode:
         nb: The notebook with the solutions.
 
     Returns:
-        A copy with stubs in place of the solutions, and without outputs.
+        A copy with stubs in place of the solutions, without hidden tests, mark schemes
+        and outputs.
 
     Raises:
-        ValueError: If a region of a solution does not end, or is not in a cell that
-            nbgrader's metadata mark as one.
+        ValueError: If a region does not end, or that of a solution is not in a cell
+            that nbgrader's metadata mark as one.
     """
     nb = deepcopy(nb)
     for number, cell in enumerate(nb.cells, 1):
@@ -106,25 +109,30 @@ def _about(cell: NotebookNode) -> dict:
 
 
 def _without_solution(cell: NotebookNode) -> str:
-    """A cell's source, a stub with the same indentation in place of each solution."""
+    """A cell's source, a stub with the same indentation in place of each solution.
+
+    Hidden tests and mark schemes leave nothing behind.
+    """
     stub = _STUBS.get(cell.cell_type, ())
-    lines, inside, regions = [], False, 0
+    lines, inside, solutions = [], None, 0
     for line in cell.source.split("\n"):
-        if BEGIN in line or END in line:
-            if inside == (BEGIN in line):
+        if mark := _REGION.search(line):
+            begins, kind = mark[1] == "BEGIN", mark[2]
+            if inside != (None if begins else kind):
                 raise ValueError(f"found `{line.strip()}` out of order")
-            if inside := not inside:
-                regions += 1
+            inside = kind if begins else None
+            if begins and kind == "SOLUTION":
+                solutions += 1
                 indent = line[: len(line) - len(line.lstrip())]
                 lines += [indent + text for text in stub]
         elif not inside:
             lines.append(line)
     if inside:
-        raise ValueError(f"found `{BEGIN}` without `{END}`")
-    solution = _about(cell).get("solution")
-    if regions and not solution:
+        raise ValueError(f"found `BEGIN {inside}` without `END {inside}`")
+    marked = _about(cell).get("solution")
+    if solutions and not marked:
         raise ValueError("found a solution in a cell that is not marked as one")
-    return "\n".join(lines if regions or not solution else stub)
+    return "\n".join(lines if solutions or not marked else stub)
 
 
 def _cleared(s: Subject) -> Iterator[Violation]:
@@ -205,7 +213,7 @@ def _versions(s: Subject) -> Iterator[Violation]:
     mine = s.path.stem.endswith(SOLUTIONS)
     for number, cell in s.cells:
         try:
-            stubbed = _without_solution(cell)
+            _without_solution(cell)
         except ValueError as error:
             message = f"{error}, expected both markers, in a solution cell: correct it"
             yield Violation(number, "solutions", message)
@@ -218,10 +226,10 @@ def _versions(s: Subject) -> Iterator[Violation]:
                     f"`{END}`: add both"
                 )
                 yield Violation(number, "solutions", message)
-        elif not mine and BEGIN in cell.source and stubbed != cell.source:
+        elif not mine and (mark := _REGION.search(cell.source)):
             message = (
-                "found a solution, expected none in a learner version: run "
-                "`python -m mmlearn exercises`"
+                f"found `{mark[0]}`, expected none in a learner version: run `python "
+                "-m mmlearn exercises`"
             )
             yield Violation(number, "solutions", message)
     source = s.path.with_name(f"{s.path.stem}{SOLUTIONS}.ipynb")

@@ -16,6 +16,7 @@ from mmlearn.fusion import ConcatFusion, WeightedFusion
 from mmlearn.models import fuse, inputs_from
 
 DIM = 4
+SPLITS = ("train", "val", "test")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -407,3 +408,63 @@ def test_what_cannot_be_compared_is_refused_before_any_fit(data, fits, change, m
     with pytest.raises(ValueError, match=message):
         compare(**arguments, fit=fits)
     assert fits.count == 0
+
+
+def test_numbers_to_predict_may_have_any_unit():
+    rng = np.random.default_rng(0)
+    inputs = {n: rng.normal(size=(600, DIM)).astype("float32") for n in "ab"}
+    signal = inputs["a"][:, 0] + inputs["b"][:, 0]
+    whole = Split(inputs, signal, np.arange(600))
+    thirds = {n: whole.take(np.arange(k, 600, 3)) for k, n in enumerate(SPLITS)}
+
+    def build():
+        parts = []
+        for name in "ab":
+            x = keras.Input((DIM,), name=name)
+            y = keras.layers.Dense(8, activation="relu")(x)
+            parts.append(keras.Model(x, y))
+        return fuse(parts, ConcatFusion(), head=keras.layers.Dense(1))
+
+    errors = []
+    for unit, zero in ((1, 0), (100_000, 250_000), (1e-6, 0)):
+        parts = {
+            n: replace(s, labels=zero + unit * s.labels) for n, s in thirds.items()
+        }
+        data = MultimodalDataset("unit", "own", (), **parts)
+        found = compare({"both": build}, data, seeds=[0], epochs=60)
+        said = found.predictions["both"][0].reshape(-1)
+        errors.append(np.std(said - data.test.labels) / data.test.labels.std())
+        again = found.models("both")[0].predict(inputs_from(build(), data.test))
+        assert_close(again.reshape(-1) / unit, said / unit, atol=1e-4)
+    assert max(errors) < 0.5
+    assert_close(errors[1], errors[0], atol=0.05)
+    assert_close(errors[2], errors[0], atol=0.05)
+
+
+def test_what_a_builder_reads_can_be_named(data, fits, tmp_path):
+    weights = tmp_path / "weights.bin"
+    arguments = {"candidates": {"c": concat}, "data": data, "seeds": [0], "fit": fits}
+    with pytest.raises(ValueError, match=r"weights.bin, which is no file"):
+        compare(**arguments, depends_on=[weights])
+    for content, trained in ((b"1", 4), (b"1", 0), (b"2", 4)):
+        weights.write_bytes(content)
+        before = fits.count
+        found = compare(**arguments, depends_on=[weights, "MODE=3"])
+        assert fits.count - before == trained
+        assert sum(found.cached.values()) == 4 - trained
+
+
+def test_a_fit_that_fails_is_named(data):
+    def diverged(model, data, callbacks):
+        raise FloatingPointError("NaN")
+
+    with pytest.raises(FloatingPointError) as told:
+        compare({"c": concat}, data, seeds=[5], fit=diverged)
+    assert told.value.__notes__ == ["('first only' was being trained with seed 5)"]
+
+
+def test_only_classes_can_be_balanced(data):
+    parts = {n: replace(data[n], labels=data[n].labels / 2) for n in SPLITS}
+    numbers = replace(data, class_names=(), **parts)
+    with pytest.raises(ValueError, match="balance=True weighs classes"):
+        compare({"c": concat}, numbers, seeds=[0], balance=True)

@@ -4,7 +4,7 @@ Text encoders are in `test_layers.py`, with the harness over fusion.
 """
 
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 
 import keras
 import numpy as np
@@ -64,6 +64,8 @@ SERIES = {
         s, embed_dim=4, num_heads=2, **o
     ),
 }
+# The cases have padding of 0; by default, no step is padding.
+SERIES = {name: partial(case, mask_value=0.0) for name, case in SERIES.items()}
 AUDIO = {"audio": lambda **o: audio.log_mel_cnn(SAMPLES, embed_dim=5, **SOUND, **o)}
 VIDEO = {
     f"video {over_time}": lambda over_time=over_time, **o: of_frames(over_time, **o)
@@ -325,6 +327,25 @@ def test_an_empty_series_is_finite(name, training):
         np.testing.assert_array_equal(out, np.zeros_like(out))
 
 
+@every_series
+def test_a_reading_of_zero_is_no_padding_unless_it_is_said(name):
+    at_once, apart = np.zeros((2, 1, *SHAPE), "float32")
+    at_once[0, :2] = apart[0, ::4] = [[1], [2]]
+    heard = [run(built(name, mask_value=None), x) for x in (at_once, apart)]
+    assert np.abs(heard[0] - heard[1]).max() > 1e-3
+    if name in ("gru", "lstm", "two ways", "gru mean"):  # without regard to places
+        heard = [run(built(name), x) for x in (at_once, apart)]
+        np.testing.assert_allclose(*heard, atol=1e-6)
+
+
+def test_padding_may_be_a_value_that_no_sensor_gives():
+    x = readings(np.random.default_rng(5))
+    told = np.where((x == 0).all(-1, keepdims=True), np.float32(-999), x)
+    for name in SERIES:
+        a, b = run(built(name), x), run(built(name, mask_value=-999.0), told)
+        np.testing.assert_allclose(a, b, atol=1e-5, err_msg=name)
+
+
 def test_small_values_are_not_padding_in_half_precision():
     with precision("mixed_float16"):
         model = built("gru mean")
@@ -340,7 +361,7 @@ def test_the_mean_of_a_long_series_is_right_in_half_precision():
     outputs = []
     for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
         with precision(policy):
-            model = series.cnn((None, 1), (2,), kernel_size=1)
+            model = series.cnn((None, 1), (2,), kernel_size=1, mask_value=0.0)
         fill(model)
         outputs.append(run(model, x))
     assert outputs[0].max() > 30  # 3,000 of them pass the largest half, 65,504

@@ -154,6 +154,26 @@ def test_whole_numbers_are_classes_in_their_order(folder):
     assert load(folder, label="grade").class_names == ("1", "2", "10")
 
 
+def test_names_that_look_like_numbers_stay_names(folder):
+    path = folder / "notes.csv"
+    header, *lines = path.read_text().splitlines()
+    kinds = ["007", "7", "1E2", "100"]
+    lines = [re.sub(",[ab],", f",{kinds[n % 4]},", s) for n, s in enumerate(lines)]
+    path.write_text("\n".join([header, *lines]))
+    assert sorted(load(folder).class_names) == sorted(kinds)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_transparent_is_white(folder, channels):
+    seen = np.zeros((8, 8, 4), "uint8")  # black on nothing, which is black, too
+    seen[2:6, 2:6, 3] = 255
+    Image.fromarray(seen).save(folder / "pictures/0.png")
+    data = load(folder, channels=channels)
+    (split,) = [data[name] for name in SPLITS if 0 in data[name].index]
+    (picture,) = split["image"][split.index == 0]
+    assert (picture[2:6, 2:6] == 0).all() and (picture[:2] == 255).all()
+
+
 def test_images_without_a_row_are_named(folder, capsys):
     Image.new("RGB", (8, 8)).save(folder / "pictures/more.JPG", "JPEG")
     (folder / "pictures/readme.txt").write_text("no image")
@@ -346,6 +366,39 @@ def test_times_may_be_dates(tmp_path):
     ]
     data = long(tmp_path, dated)
     assert (data.train["shake"][:, :, 0] == np.arange(5)).all()
+
+
+def test_the_same_date_twice_is_refused(tmp_path):
+    rows = [
+        f"w{n},2025-03-0{max(k, 2)} 12:00:00,{n},{n},{k},{'xy'[n % 2]}"
+        for n in range(12)
+        for k in range(1, 5)
+    ]
+    with pytest.raises(ValueError, match=r"rows 2 and 3: id 'w0' has s '2025-03-02"):
+        long(tmp_path, rows)
+
+
+def test_unequal_steps_are_told(tmp_path, capsys):
+    long(tmp_path, sensors())
+    assert capsys.readouterr().out == ""
+    rows = sensors()
+    replaced(11, "w1,41,", "w1,71,")(rows)
+    long(tmp_path, rows)
+    told = capsys.readouterr().out
+    assert "1 of 96 steps of s in rig.csv" in told and "4 times in id 'w1'" in told
+
+
+def test_numbers_too_close_for_float32_are_refused(tmp_path):
+    path = tmp_path / "map.csv"
+    rows = [f"{5432100 + n / 100:.2f},{'ab'[n % 2]}" for n in range(30)]
+    path.write_text("\n".join(["north,label", *rows]))
+    with pytest.raises(
+        ValueError, match="'north': float32 would round 5432100"
+    ) as told:
+        datasets.from_csv(path, {"place": "north"})
+    assert "\n" not in str(told.value)
+    path.write_text("\n".join(["north,label", *[f"7654321.9,{r[-1]}" for r in rows]]))
+    datasets.from_csv(path, {"place": "north"})  # all alike: nothing to lose
 
 
 def test_a_table_has_one_row_per_sample(tmp_path):

@@ -1,7 +1,10 @@
 """Figures say in words what they show, from the data that they show."""
 
+import base64
+import io
 import re
 import sys
+import warnings
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -183,3 +186,30 @@ def test_figures_say_that_a_stand_in_was_loaded(source):
     marked = source == "stand-in"
     assert written == (["STAND-IN DATA (toy)"] if marked else [])
     assert alt.startswith("STAND-IN DATA (toy). Two axes" if marked else "Two axes")
+
+
+@pytest.mark.parametrize("scale", [1, 255])
+def test_grey_pictures_are_grey_and_captions_are_no_formulas(scale):
+    pixels = scale * np.full((2, 4, 4, 1), 0.5)
+    texts = np.array(["from $20 to $30", "$$ \\frac{ $$"], object)
+    split = datasets.Split({"image": pixels, "text": texts}, np.arange(2), np.arange(2))
+    with capture_output() as shown:
+        plots.pictures(split, ["$a_", "b"], "Two grey squares, with prices below.")
+    (output,) = shown.outputs
+    picture = plt.imread(io.BytesIO(base64.b64decode(output.data["image/png"])))
+    colours = picture[..., :3]
+    assert np.abs(colours - colours.mean(axis=-1, keepdims=True)).max() < 0.02
+    assert (np.abs(colours[..., 0] - 0.5) < 0.02).mean() > 0.2  # no stretched contrast
+
+
+def test_characters_without_a_font_are_told(monkeypatch, capsys):
+    def draw():
+        shares = evaluate.interval(np.array([1.0, 2.0]))
+        plots.bars({"猫": shares, "dog": shares}, "How many there are", "number")
+
+    for fonts, told in (({"a font"}, ""), (set(), "fonts-noto-cjk")):
+        monkeypatch.setattr(plots.style, "_CJK", fonts)
+        with warnings.catch_warnings(), capture_output() as shown:
+            warnings.simplefilter("ignore")  # of Matplotlib, for each character
+            draw()
+        assert told in shown.stdout and bool(told) == bool(shown.stdout)

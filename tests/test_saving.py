@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmlearn import encoders, saving
+from mmlearn import datasets, encoders, saving
 from mmlearn.fusion import ConcatFusion
 from mmlearn.models import MultimodalModel, fuse
 from mmlearn.text import WordTokenizer
@@ -23,6 +23,7 @@ from mmlearn.text import WordTokenizer
 NAMES = ("normal", "pneumonia")
 CARD = "# Data card\n\nMade up for a test; 肺 is not a lung.\n"
 TOKENIZER = WordTokenizer.fit(["fever for 3 days", "no cough at all"], length=6)
+PREPROCESS = {"image": "crop", "text": TOKENIZER}
 NOTE = "Fever, no cough."
 
 
@@ -37,7 +38,7 @@ def made(presence: bool = False, channels: int = 1) -> MultimodalModel:
 
 
 def save(path: Path, model: keras.Model, **changes) -> Path:
-    options = {"preprocess": {"text": TOKENIZER}, "card": CARD, "class_names": NAMES}
+    options = {"preprocess": PREPROCESS, "card": CARD, "class_names": NAMES}
     return saving.save(path, model, **{**options, **changes})
 
 
@@ -128,14 +129,21 @@ class Own(keras.layers.Layer):
 MISFITS = {
     "names": ({"class_names": ("a",)}, "expected 2 different names"),
     "same names": ({"class_names": ("a", "a")}, "expected 2 different names"),
-    "no tokenizer": ({"preprocess": {}}, r"'text' has shape \(6,\).*tokenizer"),
+    "no word on pictures": ({"preprocess": {"text": TOKENIZER}}, "'pad'.*or 'crop'"),
+    "no tokenizer": (
+        {"preprocess": {"image": "pad"}},
+        r"'text' has shape \(6,\).*tokenizer",
+    ),
     "another length": (
-        {"preprocess": {"text": WordTokenizer.fit(["fever"], length=5)}},
+        {"preprocess": {**PREPROCESS, "text": WordTokenizer.fit(["fever"], length=5)}},
         r"WordTokenizer of length 5.*\(6,\)",
     ),
-    "a function": ({"preprocess": {"text": str.split}}, "expected one of WordToken"),
+    "a function": (
+        {"preprocess": {**PREPROCESS, "text": str.split}},
+        "expected one of WordToken",
+    ),
     "unknown": (
-        {"preprocess": {"text": TOKENIZER, "audio": TOKENIZER}},
+        {"preprocess": {**PREPROCESS, "audio": TOKENIZER}},
         "'audio', which the model does not take",
     ),
 }
@@ -157,11 +165,11 @@ def test_models_that_could_not_be_asked_are_refused(tmp_path):
     x = keras.Input((28, 28, 1), name="image")
     h = keras.layers.Dense(2)(keras.layers.Flatten()(Own(name="mine")(x)))
     with pytest.raises(ValueError, match=r"layer 'mine' \(Own\) is code that another"):
-        save(tmp_path / "x.zip", keras.Model(x, h), preprocess={})
+        save(tmp_path / "x.zip", keras.Model(x, h), preprocess={"image": "pad"})
     scaled = keras.layers.Lambda(lambda pixels: pixels / 255, name="scale")(x)
     h = keras.layers.Dense(2)(keras.layers.Flatten()(scaled))
     with pytest.raises(ValueError, match=r"layer 'scale' \(Lambda\) is code"):
-        save(tmp_path / "x.zip", keras.Model(x, h), preprocess={})
+        save(tmp_path / "x.zip", keras.Model(x, h), preprocess={"image": "pad"})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -268,6 +276,27 @@ def test_the_middle_of_a_wide_picture_is_taken(both, tmp_path):
     )
 
 
+def test_a_saved_model_reads_files_as_its_data_set_did(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["file,label"]
+    for n in range(20):
+        shape = [(30, 60, 3), (60, 30, 3), (40, 40, 4)][n % 3]
+        noise = rng.integers(0, 256, shape).astype("uint8")
+        Image.fromarray(noise).save(tmp_path / f"{n}.png")
+        lines.append(f"{n}.png,{NAMES[n % 2]}")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    data = datasets.from_folder(tmp_path, tmp_path / "list.csv", text=None, size=28)
+    model = fuse([encoders.image.cnn((28, 28, 3), filters=(4,))], head=2)
+    fill(model)
+    path = tmp_path / "own.zip"
+    save(path, model, preprocess={"image": "pad"}, class_names=data.class_names)
+    asked = saving.load(path)
+    expected = model.predict(data.train.xy("image")[0], verbose=0)
+    for row, number in zip(expected, data.train.index, strict=True):
+        answer = asked.classify(image=tmp_path / f"{number}.png")
+        assert_close(shares(answer), row, atol=1e-5)
+
+
 def test_a_camera_s_note_on_orientation_is_followed(both, tmp_path):
     upright = written(tmp_path / "up.png", pixels())
     turned = Image.fromarray(np.rot90(pixels()[..., 0]).copy())
@@ -353,8 +382,8 @@ def test_an_answer_that_is_no_probability_is_refused(folder, tmp_path):
     parts = [encoders.image.cnn((28, 36, 1), filters=(4,))]
     logits = fuse(parts, head=keras.layers.Dense(2, bias_initializer="ones"))
     cases = {
-        "nan.zip": (diverged, {"text": TOKENIZER}, {"text": NOTE}),
-        "logits.zip": (logits, {}, {}),
+        "nan.zip": (diverged, PREPROCESS, {"text": NOTE}),
+        "logits.zip": (logits, {"image": "crop"}, {}),
     }
     for name, (model, preprocess, note) in cases.items():
         asked = saving.load(save(tmp_path / name, model, preprocess=preprocess))
@@ -374,10 +403,15 @@ def test_the_answer_is_that_of_the_model_in_its_order(both, folder):
 
 def test_one_modality_alone_can_be_saved(tmp_path, folder):
     reader = encoders.text.bag(len(TOKENIZER.vocabulary), TOKENIZER.length, embed_dim=4)
-    words = saving.load(save(tmp_path / "words.zip", fuse([reader], head=2)))
+    path = save(
+        tmp_path / "words.zip", fuse([reader], head=2), preprocess={"text": TOKENIZER}
+    )
+    words = saving.load(path)
     assert words.classify(text=folder / "note.txt") == words.classify(text=NOTE)
     viewer = fuse([encoders.image.cnn((28, 36, 1), filters=(4,))], head=2)
-    seen = saving.load(save(tmp_path / "picture.zip", viewer, preprocess={}))
+    seen = saving.load(
+        save(tmp_path / "picture.zip", viewer, preprocess={"image": "pad"})
+    )
     assert seen.classify(image=folder / "x.png").class_name in NAMES
     with pytest.raises(ValueError, match="'text' is unknown to this model: give image"):
         seen.classify(image=folder / "x.png", text=NOTE)

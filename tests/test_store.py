@@ -1,5 +1,6 @@
 """Tests of the store of results: its keys change when a result would, and only then."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from functools import cached_property, partial
 
 import keras
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,8 +162,34 @@ def test_a_key_changes_with_a_module_of_the_user(tmp_path, monkeypatch):
 
     build = made("def build():\n    return own.net()", own=made_by_the_learner)
     first = key(build)
-    path.write_text("def net():\n    return 2\n")
-    assert key(build) != first
+    made_by_the_learner.net.__kwdefaults__ = {"width": 3}  # a setting
+    second = key(build)
+    assert second != first
+    path.write_text("def net():\n    return 22\n")
+    assert key(build) == second  # not what runs
+    importlib.reload(made_by_the_learner)
+    third = key(build)
+    assert third not in (first, second)
+    made_by_the_learner.RATE = 0.5
+    assert key(build) not in (first, second, third)
+
+
+def test_a_key_changes_with_what_the_user_names(tmp_path):
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"1")
+    first = key(path)
+    path.write_bytes(b"2")
+    assert key(path) != first
+    rows = np.arange(5000.0)
+    changed = rows.copy()
+    changed[2500] += 1
+    one, other = (pandas.DataFrame({"a": a, "b": "x"}) for a in (rows, changed))
+    assert key(one) == key(one.copy()) != key(other)
+
+
+def test_what_cannot_be_seen_into_is_never_found_again():
+    generator = (n for n in range(3))
+    assert key(generator) != key(generator)
 
 
 def test_use_does_not_change_the_key_of_a_class():
@@ -319,6 +347,17 @@ def test_nothing_is_left_of_a_failed_save(results):
     with pytest.raises(Exception, match="pickle"):
         store.save("k", {"a": np.array([lambda: 0], dtype=object)})
     assert list(results.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_loses_nothing(monkeypatch, tmp_path, capsys):
+    taken = tmp_path / "file"
+    taken.write_text("mine")
+    monkeypatch.setenv("MMLEARN_RESULTS", str(taken / "results"))
+    store.save("k", {"a": np.zeros(1)})
+    store.save("k", {"a": np.zeros(1)})
+    told = capsys.readouterr().err
+    assert "not kept for the next time" in told and told.count("\n") == 1
+    assert store.load("k") is None and taken.read_text() == "mine"
 
 
 def test_off_means_that_nothing_is_kept(monkeypatch, results):

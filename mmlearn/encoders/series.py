@@ -1,9 +1,11 @@
 """Encoders of series, such as sensors: steps of several channels in, features out.
 
-A step whose channels are all exactly 0 is padding, and is masked: it has no influence
-on the features, and more padding at the end changes nothing. NaN is not allowed. Where
-every step is padding, the features are finite and the same for every such series.
-Channels should be about -1..1: normalise first (over the real steps), then pad with 0.
+Every step is real, unless `mask_value` says how padding looks: a step is then masked if
+all its channels have that value. It has no influence on the features, and more padding
+at the end changes nothing; where every step is padding, the features are finite and the
+same for every such series. Choose a value that no sensor gives in all channels at once.
+NaN is not allowed. Channels should be about -1..1: normalise first (over the real
+steps), then pad.
 """
 
 from collections.abc import Sequence
@@ -85,6 +87,7 @@ def cnn(
     embed_dim: int | None = None,
     dropout: float = 0.3,
     pooling: str | None = "avg",
+    mask_value: float | None = None,
     name: str = "series",
 ) -> keras.Model:
     """Return a 1-D convolutional encoder: each block halves the steps.
@@ -99,6 +102,7 @@ def cnn(
         embed_dim: Length of the features; `None` keeps those of the last.
         dropout: Rate of dropout on the features.
         pooling: `"avg"` over the real steps, or `None` for the sequence.
+        mask_value: What all channels of a padding step are; `None`: there is none.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -114,7 +118,7 @@ def cnn(
     """
     if not len(filters):
         raise ValueError(f"{name}: filters is {filters}, expected one block or more")
-    inputs, x = _steps(shape, name)
+    inputs, x = _steps(shape, name, mask_value)
     for channels in filters:
         x = MaskedConv1D(channels, kernel_size, use_bias=False)(x)
         x = MaskedMaxPooling1D()(x)
@@ -133,6 +137,7 @@ def recurrent(
     bidirectional: bool = False,
     dropout: float = 0.3,
     pooling: str | None = "last",
+    mask_value: float | None = None,
     name: str = "series",
 ) -> keras.Model:
     """Return a recurrent encoder that reads the steps one by one.
@@ -147,6 +152,7 @@ def recurrent(
         dropout: Rate of dropout on the features.
         pooling: `"last"` state, `"avg"` over the real steps, or `None` for the
             sequence.
+        mask_value: What all channels of a padding step are; `None`: there is none.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -167,7 +173,7 @@ def recurrent(
         raise ValueError(
             f"{name}: embed_dim={embed_dim} is odd: two directions share it"
         )
-    inputs, x = _steps(shape, name)
+    inputs, x = _steps(shape, name, mask_value)
     units = embed_dim // 2 if bidirectional else embed_dim
     # cuDNN refuses a series without a real step, and gaps between real ones.
     reader = CELLS[cell](units, return_sequences=pooling != "last", use_cudnn=False)
@@ -185,6 +191,7 @@ def tcn(
     causal: bool = False,
     dropout: float = 0.1,
     pooling: str | None = "avg",
+    mask_value: float | None = None,
     name: str = "series",
 ) -> keras.Model:
     """Return a temporal convolutional network: convolutions ever further apart.
@@ -205,6 +212,7 @@ def tcn(
         causal: See only the past; otherwise R is centred on a step.
         dropout: Rate of dropout in the blocks.
         pooling: `"avg"` over the real steps, or `None` for the sequence.
+        mask_value: What all channels of a padding step are; `None`: there is none.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -219,7 +227,7 @@ def tcn(
     """
     if num_layers < 1:
         raise ValueError(f"{name}: num_layers is {num_layers}, expected 1 or more")
-    inputs, x = _steps(shape, name)
+    inputs, x = _steps(shape, name, mask_value)
     for i in range(num_layers):
         shortcut = x if i else MaskedConv1D(embed_dim, 1)(x)
         for _ in range(2):
@@ -253,9 +261,10 @@ def transformer(
     num_layers: int = 1,
     dropout: float = 0.1,
     pooling: str | None = "avg",
+    mask_value: float | None = None,
     name: str = "series",
 ) -> keras.Model:
-    """Return a Transformer encoder with learned positions and a padding mask.
+    """Return a Transformer encoder with learned positions.
 
     Args:
         shape: Steps (a fixed number: positions are learned) and channels of a series.
@@ -264,6 +273,7 @@ def transformer(
         num_layers: Number of blocks.
         dropout: Rate of dropout in the blocks and on the features.
         pooling: `"avg"` over the real steps, or `None` for the sequence.
+        mask_value: What all channels of a padding step are; `None`: there is none.
         name: Name of the modality and of the model's input.
 
     Returns:
@@ -277,7 +287,7 @@ def transformer(
         >>> transformer((64, 3)).output_shape
         (None, 64)
     """
-    inputs, x = _steps(shape, name)
+    inputs, x = _steps(shape, name, mask_value)
     if shape[0] is None:
         raise ValueError(
             f"{name}: shape is {shape}: learned positions need a number of steps"
@@ -289,15 +299,17 @@ def transformer(
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_transformer")
 
 
-def _steps(shape, name: str):
-    """The model's input, and its steps with a mask."""
+def _steps(shape, name: str, mask_value: float | None):
+    """The model's input, and its steps, with a mask where there may be padding."""
     if len(shape) != 2 or shape[0] == 0 or not shape[1]:
         raise ValueError(
             f"{name}: shape is {shape}, expected (steps or None, channels ≥ 1)"
         )
     inputs = keras.Input(shape, name=name)
+    if mask_value is None:
+        return inputs, inputs
     # In float32: a small value that half precision rounds to 0 is not padding.
-    return inputs, layers.Masking(0.0, dtype="float32")(inputs)
+    return inputs, layers.Masking(mask_value, dtype="float32")(inputs)
 
 
 def _zeroed(sequence, mask):

@@ -4,16 +4,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
 from mmlearn import training
 from mmlearn.datasets import MultimodalDataset
 from mmlearn.evaluate import baselines, metrics, store, tables
 from mmlearn.evaluate.cost import Memory, latency, megabytes
 from mmlearn.evaluate.intervals import Estimate
-from mmlearn.models import inputs_from
+from mmlearn.models import MultimodalModel, inputs_from
 
 Build = Callable[[], keras.Model]
 Fit = Callable[[keras.Model, MultimodalDataset, list], object]
@@ -33,6 +35,8 @@ class Comparison:
             where it cannot be sampled.
         latency: Name → median seconds of a batch of 1 and of 256.
         single: Name of the best single modality, chosen on validation data.
+        cached: Name → number of its fits that were not trained now, but found among
+            earlier results.
     """
 
     labels: np.ndarray
@@ -43,6 +47,7 @@ class Comparison:
     memory: dict[str, np.ndarray] = field(default_factory=dict)
     latency: dict[str, tuple[float, float]] = field(default_factory=dict)
     single: str | None = None
+    cached: dict[str, int] = field(default_factory=dict)
     _trained: dict[str, Callable] = field(default_factory=dict)
 
     def models(self, name: str) -> list[keras.Model]:
@@ -148,6 +153,7 @@ def compare(
     balance: bool = False,
     singles: Mapping[str, Build] | None = None,
     larger: Mapping[str, Build] | None = None,
+    depends_on: Sequence = (),
 ) -> Comparison:
     """Train candidates over seeds, and every baseline that they must beat.
 
@@ -168,20 +174,26 @@ def compare(
         fit: `fit(model, data, callbacks)` trains a model on the modalities that it
             takes (`mmlearn.models.inputs_from`); the callbacks show the progress. The
             default: AdamW and the loss that the labels ask for, unless the model is
-            compiled.
+            compiled. For a number to predict, it ends an uncompiled model in a
+            `Rescaling` by the training labels' mean and standard deviation, unless it
+            ends in one already: answers are in the labels' unit, whatever that is.
         balance: Weigh the classes inversely to their frequency, in the default `fit`.
         singles: Modality → function that returns its model, where the candidates are
             not made of one encoder model per modality.
         larger: Modality → function that builds its model of the candidates' size. Each
             is trained. The best single modality is in any case: where it is not given,
             as copies of its encoder and a hidden layer.
+        depends_on: What else decides the results and cannot be seen in the functions'
+            code: a `Path` (the bytes of a file that they read, such as weights), an
+            array, a module, the value of an environment variable.
 
     Returns:
         A `Comparison`, which displays as a table.
 
     Raises:
         ValueError: If there is no candidate, seed, validation or test sample, a seed
-            repeats, a name is taken, or a modality's encoder cannot be found.
+            repeats, a name is taken, a modality's encoder cannot be found, classes are
+            to be balanced where there are none, or a file in `depends_on` is missing.
     """
     seeds = [int(seed) for seed in seeds]
     if not candidates or not seeds:
@@ -192,6 +204,12 @@ def compare(
         raise ValueError("there is no validation data to choose the best modality on")
     if not len(data.test):
         raise ValueError("there is no test data to compare on: the split is empty")
+    if balance and metrics.task_of(data.train.labels) != "classes":
+        raise ValueError("balance=True weighs classes, and here are none: leave it out")
+    for path in depends_on:
+        if isinstance(path, Path) and not path.is_file():
+            raise ValueError(f"depends_on names {path}, which is no file")
+    scale = fit is None and metrics.task_of(data.train.labels) == "regression"
     fit = fit or partial(_fit, epochs=epochs, batch_size=batch_size, balance=balance)
     plans = {n: c if isinstance(c, tuple) else (c, fit) for n, c in candidates.items()}
     alone = singles or baselines.singles([build for build, _ in plans.values()], data)
@@ -204,8 +222,13 @@ def compare(
     # One more, if the best single modality is none of these.
     most = len(plans) + len(larger) + (len(larger) < len(alone))
     progress = training.Progress("comparing models", most * len(seeds))
-    fingerprint = store.key(data)
-    run = partial(_run, found, data, fingerprint, seeds, progress)
+    fingerprint = store.key(data, depends_on)
+
+    def run(name, build, by):
+        if scale and by is fit:
+            build = partial(_scaled, build, *_unit(data.train.labels))
+        _run(found, data, fingerprint, seeds, progress, name, build, by)
+
     order = [*(f"{m} only" for m in alone), *candidates]
     for name in order:
         run(name, *plans[name])
@@ -235,11 +258,16 @@ def _run(found, data, fingerprint, seeds, progress, name, build, fit) -> None:
         key = store.key(fingerprint, code, seed)
         result = store.load(key)
         if result is None:
-            result, fresh[seed] = _trained(build, fit, data, seed, progress)
+            try:
+                result, fresh[seed] = _trained(build, fit, data, seed, progress)
+            except Exception as error:
+                error.add_note(f"({name!r} was being trained with seed {seed})")
+                raise
             if not results:
                 result["latency"] = _latency(fresh[seed], data.test)
             store.save(key, result)
         else:
+            found.cached[name] = found.cached.get(name, 0) + 1
             progress.on_train_end()
         results.append(result)
     found.predictions[name] = np.stack([r["test"] for r in results])
@@ -312,6 +340,24 @@ def _restored(build, seeds, results, fresh) -> list[keras.Model]:
     return restored
 
 
+def _unit(labels: np.ndarray) -> tuple[float, float]:
+    """Standard deviation and mean of numbers to predict."""
+    return float(labels.std()) or 1.0, float(labels.mean())
+
+
+def _squared_error(scale: float, labels, answers):
+    return ops.mean(ops.square((labels - answers) / scale))
+
+
+def _scaled(build: Build, scale: float, offset: float) -> keras.Model:
+    """A model that answers in the unit of its labels, from weights of ordinary size."""
+    model = build()
+    if model.compiled or isinstance(model.layers[-1], keras.layers.Rescaling):
+        return model
+    answer = keras.layers.Rescaling(scale, offset, name="unit")(model.outputs[0])
+    return MultimodalModel(model.inputs, answer)
+
+
 def _fit(model, data, callbacks, epochs, batch_size, balance) -> None:
     task = metrics.task_of(data.train.labels)
     if not model.compiled:
@@ -319,7 +365,7 @@ def _fit(model, data, callbacks, epochs, batch_size, balance) -> None:
         loss = {
             "classes": f"{'binary' if sigmoid else 'sparse_categorical'}_crossentropy",
             "multilabel": "binary_crossentropy",
-            "regression": "mse",
+            "regression": partial(_squared_error, _unit(data.train.labels)[0]),
         }[task]
         model.compile(keras.optimizers.AdamW(weight_decay=1e-3), loss)
     weights = None

@@ -3,12 +3,14 @@
 A result is stored under a key made from everything that decides it: the functions that
 build and fit the model with all they refer to, the package's own code, the data, the
 seed, and the versions, backend and precision in use. If any of these changes, the key
-does, and the result is computed anew.
+does, and the result is computed anew; so it is where an object cannot be seen into.
+What code does not show, such as a file that it reads, is named by the user.
 """
 
 import dis
 import hashlib
 import os
+import pickle
 import sys
 import tempfile
 import types
@@ -39,7 +41,10 @@ def folder() -> Path | None:
 
 
 def key(*parts: Any) -> str:
-    """Return a key that changes when any part, or the code that runs, changes."""
+    """Return a key that changes when any part, or the code that runs, changes.
+
+    A `Path` stands for the bytes of its file, a module for its functions and settings.
+    """
     running = (
         sys.version_info[:2],
         keras.__version__,
@@ -65,9 +70,24 @@ def load(name: str) -> dict[str, np.ndarray] | None:
 
 
 def save(name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Store a result; it appears under its name only when it is complete."""
+    """Store a result; it appears under its name only when it is complete.
+
+    Where it cannot be kept, this is printed: what was computed is not lost by it.
+    """
     if (where := folder()) is None:
         return
+    try:
+        _write(where, name, arrays)
+    except OSError as error:
+        _complain(f"results are not kept for the next time: {error}")
+
+
+@cache  # once will do
+def _complain(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def _write(where: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
     where.mkdir(parents=True, exist_ok=True)
     handle, path = tempfile.mkstemp(dir=where, suffix=".part")
     try:
@@ -131,11 +151,23 @@ def _pieces(thing: Any, seen: set[int]) -> Iterator[bytes]:
     elif isinstance(thing, types.ModuleType):
         yield thing.__name__.encode()
         if getattr(thing, "__file__", None) and not _is_installed(thing):
-            yield Path(thing.__file__).read_bytes()
+            yield from _pieces(dict(_own(thing)), seen)
+    elif isinstance(thing, Path):
+        yield thing.read_bytes() if thing.is_file() else str(thing).encode()
     elif isinstance(thing, keras.Model):
         yield from _pieces([type(thing), _plan(thing), thing.get_weights()], seen)
     else:
         yield from _object(thing, seen)
+
+
+def _own(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
+    """Yield what a module defines, as it was loaded: its file may have been edited."""
+    for name, value in vars(module).items():
+        made = isinstance(value, types.FunctionType | type)
+        if made and value.__module__ != module.__name__:
+            continue
+        if not name.startswith("__") and not isinstance(value, types.ModuleType):
+            yield name, value
 
 
 def _function(function: types.FunctionType, seen: set[int]) -> Iterator[bytes]:
@@ -232,9 +264,13 @@ def _object(thing: Any, seen: set[int]) -> Iterator[bytes]:
     if state is not None:
         yield from _pieces(state, seen)
         return
-    text = repr(thing)
-    # A default repr holds the address, which is another one in each process.
-    yield b"" if " at 0x" in text else text.encode()
+    try:
+        yield pickle.dumps(thing)
+    except Exception:  # libraries raise all kinds
+        text = repr(thing)
+        # An address is another one in each process; the state cannot be known, and so
+        # the result is never found again.
+        yield os.urandom(16) if " at 0x" in text else text.encode()
 
 
 def _is_installed(thing: Any) -> bool:

@@ -55,7 +55,8 @@ def pictures(split: Split, titles: Sequence[str], alt: str, columns: int = 5) ->
             axis.axis("off")
         triples = zip(split["image"], split["text"], titles, strict=True)
         for axis, (image, text, title) in zip(axes.flat, triples, strict=False):
-            axis.imshow(image)
+            most = 255 if image.max() > 1 else 1
+            axis.imshow(image, cmap="gray", vmin=0, vmax=most)  # for one channel
             axis.set_title(title, loc="center", fontsize=9)
             words = textwrap.fill(text or "(no text)", 24)
             axis.text(

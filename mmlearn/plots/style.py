@@ -1,12 +1,32 @@
 """How every figure looks, and how it is shown."""
 
+import re
+
 import matplotlib.pyplot as plt
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from mmlearn.datasets import base
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
+
+# Fonts with Chinese and Japanese characters, as systems bring them.
+_CJK = {
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "PingFang SC",
+    "SimHei",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Yu Gothic",
+}.intersection(font_manager.get_font_names())
+_CJK_CHARACTER = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 
 STYLE = {
     "axes.spines.top": False,
@@ -15,7 +35,9 @@ STYLE = {
     "axes.titlesize": 11,
     "axes.prop_cycle": plt.cycler(color=COLOURS),
     "figure.dpi": 100,
+    "font.family": [*plt.rcParams["font.family"], *sorted(_CJK)],
     "savefig.facecolor": "white",
+    "text.parse_math": False,  # a caption may cost $20
 }
 """Matplotlib settings of every figure, for `plt.rc_context`."""
 
@@ -24,6 +46,7 @@ def show(figure: Figure, alt: str) -> None:
     """Display a figure with its description, then close it.
 
     Where a stand-in for a data set has been loaded, figure and description say so.
+    Where there is no font for its Chinese or Japanese, a line says how to get one.
 
     Args:
         figure: A matplotlib figure.
@@ -42,5 +65,11 @@ def show(figure: Figure, alt: str) -> None:
         # Below the axes: notebooks cut a figure to what is drawn, so nothing is hidden.
         figure.text(1, 0, mark, ha="right", va="top", color="#B00000", fontsize=9)
         alt = f"{mark}. {alt}"
+    texts = (text.get_text() for text in figure.findobj(Text))
+    if not _CJK and any(map(_CJK_CHARACTER.search, texts)):
+        print(
+            "no font here has Chinese or Japanese characters, they become boxes: "
+            "install Noto Sans CJK (Debian and Ubuntu: fonts-noto-cjk) and restart"
+        )
     display(figure, metadata={"image/png": {"alt": alt}})
     plt.close(figure)

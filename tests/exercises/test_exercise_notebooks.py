@@ -127,10 +127,31 @@ def test_what_surrounds_a_solution_stays():
     )
 
 
+@pytest.mark.parametrize("kind", ["HIDDEN TESTS", "MARK SCHEME"])
+@pytest.mark.parametrize("comment", ["### ", "# ", "=== "])
+def test_what_nbgrader_would_hide_is_hidden(kind, comment, tmp_path):
+    nb = clean()
+    secret = f"{comment}BEGIN {kind}\nassert f(2) == 2\n{comment}END {kind}"
+    nb.cells[3].source = f"assert f(1) == 1\n{secret}\nassert f(3) == 3"
+    made = learner_versions.learner(nb)
+    assert made.cells[3].source == "assert f(1) == 1\nassert f(3) == 3"
+    path = save(nb, tmp_path)
+    assert contract.check(path) == []
+    learner_versions.write([path])
+    told = learner_versions.learner_path(path)
+    assert contract.check(told) == []
+    made.cells[3].source = nb.cells[3].source
+    notebooks.save(made, told)
+    (first,) = (v for v in contract.check(told) if v.cell)
+    assert first.cell == 4 and f"found `BEGIN {kind}`" in first.message
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
         ("### BEGIN SOLUTION\nx = 1", "without"),
+        ("### BEGIN SOLUTION\nx = 1\n### END HIDDEN TESTS", "out of order"),
+        ("### BEGIN HIDDEN TESTS\nx = 1", "without"),
         ("x = 1\n### END SOLUTION", "out of order"),
         (f"### BEGIN SOLUTION\n{SOLUTION}\n### END SOLUTION", "out of order"),
     ],

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmlearn.datasets.base import SPLITS, MultimodalDataset, Split
+from mmlearn.datasets.own import pictures
 from mmlearn.datasets.own import tables as table
 from mmlearn.datasets.splits import deal
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_WHOLE = r"-?(?:0|[1-9]\d*)(?:\.0*)?"
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -40,8 +42,10 @@ def from_folder(
 
     The modalities are `image`, uint8 (N, size, size, channels), and `text`, strings; an
     empty text stays `""`, the value of "no text". A picture is fitted into the square
-    with a black border, so that nothing is cut or distorted. `index` is the row's
-    number in the CSV, from 0. Images without a row are left out, which is printed.
+    with a black border, so that nothing is cut or distorted (`saving.save` is told so
+    by `preprocess={"image": "pad"}`); what is transparent becomes white. `index` is the
+    row's number in the CSV, from 0. Images without a row are left out, which is
+    printed.
 
     Args:
         images_folder: The folder of the images; names in the CSV are relative to it.
@@ -132,12 +136,15 @@ def from_csv(
             they must be the same in all rows of a sample.
 
     Returns:
-        The data set; its `source` is `"own"`, its name that of the CSV.
+        The data set; its `source` is `"own"`, its name that of the CSV. If the moments
+        of samples are not equally far apart, which a network cannot see, this is
+        printed.
 
     Raises:
-        ValueError: If a column is missing, a value is not a finite number, rows of a
-            sample are missing, repeated or contradict each other, or a class is too
-            rare to be in every split.
+        ValueError: If a column is missing, a value is not a finite number or has more
+            digits that matter than float32 holds, rows of a sample are missing,
+            repeated or contradict each other, or a class is too rare to be in every
+            split.
         FileNotFoundError: If there is no such file.
 
     Example:
@@ -172,7 +179,7 @@ def from_csv(
 
 
 def _picture(path: Path, row: int, csv: Path, size: int, channels: int) -> np.ndarray:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     where = f"{csv}, row {row}: the image {path}"
     if not path.is_file():
@@ -180,8 +187,7 @@ def _picture(path: Path, row: int, csv: Path, size: int, channels: int) -> np.nd
     try:
         with Image.open(path) as image:
             deep = image.mode.startswith(("I", "F"))
-            mode = "L" if channels == 1 else "RGB"
-            picture = ImageOps.exif_transpose(image).convert(mode)
+            pixels = pictures.fitted(image, (size, size), channels, "pad")
     except Exception as error:  # decoders raise all kinds
         raise ValueError(
             f"{where} cannot be read ({type(error).__name__}): save it again as PNG or "
@@ -191,8 +197,7 @@ def _picture(path: Path, row: int, csv: Path, size: int, channels: int) -> np.nd
         raise ValueError(
             f"{where} has more than 8 bits a pixel: scale it to 0-255 and save it again"
         )
-    fitted = ImageOps.pad(picture, (size, size))
-    return np.asarray(fitted, "uint8").reshape(size, size, channels)
+    return pixels
 
 
 def _labels(
@@ -226,7 +231,7 @@ def _labels(
 
 
 def _tidied(values, label: str, csv: Path):
-    """Class names; whole numbers written as 1.0 become 1."""
+    """Class names; whole numbers written as 1.0 become 1, but 007 and 1E2 are names."""
     import pandas
 
     numbers = pandas.to_numeric(values, errors="coerce")
@@ -237,7 +242,9 @@ def _tidied(values, label: str, csv: Path):
             f"{csv}, row {broken.idxmax()}: the label {values[broken.idxmax()]} is no "
             f"class: give regression=True if {label!r} is a number to predict"
         )
-    return numbers.astype("int64").astype(str)
+    if not values.str.fullmatch(_WHOLE).all():
+        return values
+    return values.str.partition(".")[0]
 
 
 def _number_or_name(name: str) -> tuple:

@@ -70,18 +70,30 @@ def once(frame: "DataFrame", column: str, path: Path) -> None:
 
 
 def numbers(frame: "DataFrame", columns: Sequence[str], path: Path) -> np.ndarray:
-    """Columns as float32 of shape (rows, len(columns)), all finite."""
+    """Columns as float32 of shape (rows, len(columns)), all finite, none blurred."""
     import pandas
 
-    values = frame[columns].apply(pandas.to_numeric, errors="coerce")
+    given = frame[columns].apply(pandas.to_numeric, errors="coerce")
+    given = given.to_numpy("float64")
     with np.errstate(over="ignore"):
-        values = values.to_numpy("float64").astype("float32")
+        values = given.astype("float32")
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise ValueError(
             f"{path}, row {frame.index[row]}, column {columns[column]!r}: found "
             f"{frame[columns[column]].iloc[row]!r}, expected a finite number: correct "
             "it, or remove the sample"
+        )
+    lost, spread = np.abs(values - given), given.std(axis=0)
+    differ = np.ptp(given, axis=0) > 0
+    if (blurred := differ & (lost.max(axis=0) > 1e-3 * spread)).any():
+        column = blurred.argmax()
+        row = lost[:, column].argmax()
+        raise ValueError(
+            f"{path}, row {frame.index[row]}, column {columns[column]!r}: float32 "
+            f"would round {given[row, column]:.12g} to {values[row, column]:.12g}, "
+            "but the column's values are close together: subtract a round number from "
+            "all of them, such as their mean"
         )
     return values
 
@@ -116,6 +128,17 @@ def steps(
             f"{path}, rows {rows[0]} and {rows[1]}: {sample} "
             f"{ids[rows[0]]!r} has {time} {frame[time][rows[0]]!r} twice"
         )
+    lengths = np.diff(times[order].reshape(len(names), usual).astype("float64"), axis=1)
+    if lengths.size:
+        shares = lengths / np.median(lengths)
+        if (odd := np.abs(shares - 1) > 0.1).any():
+            row, step = np.unravel_index(np.abs(shares - 1).argmax(), shares.shape)
+            print(
+                f"{odd.sum()} of {odd.size} steps of {time} in {path.name} are not as "
+                f"long as the usual one ({shares[row, step]:.3g} times in {sample} "
+                f"{names[row]!r}), which a network cannot see: resample them, or give "
+                "it the times as an input"
+            )
     firsts = np.unique(codes, return_index=True)[1]
     return order.reshape(len(names), usual), firsts
 
@@ -125,7 +148,7 @@ def _times(column, name: str, path: Path) -> np.ndarray:
     import pandas
 
     times = pandas.to_numeric(column, errors="coerce")
-    if times.isna().all():
+    if not (numeric := not times.isna().all()):
         times = pandas.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
     if (wrong := times.isna() | times.isin([np.inf, -np.inf])).any():
         row = wrong.idxmax()
@@ -133,7 +156,8 @@ def _times(column, name: str, path: Path) -> np.ndarray:
             f"{path}, row {row}, column {name!r}: found {column[row]!r}, expected a "
             "number in every row, or a date like 2025-03-01 12:00:00"
         )
-    return times.to_numpy()
+    # A date as an object would equal no other.
+    return times.to_numpy() if numeric else times.astype("int64").to_numpy()
 
 
 def constant(frame: "DataFrame", sample: str, column: str, path: Path) -> None:
