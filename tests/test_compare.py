@@ -1,7 +1,9 @@
 """Tests of `compare`: its baselines, its cache, its choices, and what it refuses."""
 
+import os
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -30,7 +32,7 @@ def _own_results(tmp_path_factory):
 def fits(tmp_path, monkeypatch):
     """A `fit` that trains nothing and notes each call, in a fresh cache.
 
-    The notes are a file: a list would be part of the code's key.
+    It knows only the name of its notes: a list, or a `Path`, would be part of the key.
     """
     monkeypatch.setenv("MMLEARN_RESULTS", str(tmp_path / "results"))
     return Fits(tmp_path / "notes")
@@ -38,16 +40,16 @@ def fits(tmp_path, monkeypatch):
 
 class Fits:
     def __init__(self, path):
-        self.path = path
-        self.path.write_text("")
+        self.name = str(path)
+        path.write_text("")
 
     def __call__(self, model, data, callbacks):
-        with self.path.open("a") as notes:
+        with open(self.name, "a") as notes:
             notes.write(f"{model.count_params()}\n")
 
     @property
     def count(self) -> int:
-        return len(self.path.read_text().split())
+        return len(Path(self.name).read_text().split())
 
 
 def encoders(width: int = 6) -> list[keras.Model]:
@@ -215,10 +217,11 @@ def test_the_best_modality_is_chosen_on_validation_data(fits):
 def test_an_interrupted_run_goes_on_where_it_was(fits, tmp_path):
     switch = tmp_path / "interrupt"
     switch.touch()
+    name = str(switch)
 
     def interrupted(model, data, callbacks):
         fits(model, data, callbacks)
-        if switch.exists() and fits.count == 7:
+        if os.path.exists(name) and fits.count == 7:
             raise KeyboardInterrupt
 
     arguments = {
@@ -431,7 +434,7 @@ def test_numbers_to_predict_may_have_any_unit():
             n: replace(s, labels=zero + unit * s.labels) for n, s in thirds.items()
         }
         data = MultimodalDataset("unit", "own", (), **parts)
-        found = compare({"both": build}, data, seeds=[0], epochs=60)
+        found = compare({"both": build}, data, seeds=[0], epochs=60, batch_size=16)
         said = found.predictions["both"][0].reshape(-1)
         errors.append(np.std(said - data.test.labels) / data.test.labels.std())
         again = found.models("both")[0].predict(inputs_from(build(), data.test))
