@@ -249,6 +249,9 @@ def _object(thing: Any, seen: set[int]) -> Iterator[bytes]:
     if isinstance(thing, property):
         yield from _pieces([thing.fget, thing.fset, thing.fdel], seen)
         return
+    if isinstance(thing, cached_property):  # it holds a lock, too
+        yield from _pieces(thing.func, seen)
+        return
     state = None
     with suppress(NotImplementedError, TypeError):
         # What pickle would keep; a repr may leave out most of it.
