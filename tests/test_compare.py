@@ -413,7 +413,7 @@ def test_what_cannot_be_compared_is_refused_before_any_fit(data, fits, change, m
     assert fits.count == 0
 
 
-def test_numbers_to_predict_may_have_any_unit():
+def test_numbers_to_predict_may_have_any_unit(tmp_path):
     rng = np.random.default_rng(0)
     inputs = {n: rng.normal(size=(600, DIM)).astype("float32") for n in "ab"}
     signal = inputs["a"][:, 0] + inputs["b"][:, 0]
@@ -437,7 +437,9 @@ def test_numbers_to_predict_may_have_any_unit():
         found = compare({"both": build}, data, seeds=[0], epochs=60, batch_size=16)
         said = found.predictions["both"][0].reshape(-1)
         errors.append(np.std(said - data.test.labels) / data.test.labels.std())
-        again = found.models("both")[0].predict(inputs_from(build(), data.test))
+        model = found.models("both")[0]
+        model.save(tmp_path / f"{unit}.keras")
+        again = model.predict(inputs_from(build(), data.test))
         assert_close(again.reshape(-1) / unit, said / unit, atol=1e-4)
     assert max(errors) < 0.5
     assert_close(errors[1], errors[0], atol=0.05)

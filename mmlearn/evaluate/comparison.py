@@ -8,7 +8,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import ops
 
 from mmlearn import training
 from mmlearn.datasets import MultimodalDataset
@@ -345,10 +344,6 @@ def _unit(labels: np.ndarray) -> tuple[float, float]:
     return float(labels.std()) or 1.0, float(labels.mean())
 
 
-def _squared_error(scale: float, labels, answers):
-    return ops.mean(ops.square((labels - answers) / scale))
-
-
 def _scaled(build: Build, scale: float, offset: float) -> keras.Model:
     """A model that answers in the unit of its labels, from weights of ordinary size."""
     model = build()
@@ -365,9 +360,12 @@ def _fit(model, data, callbacks, epochs, batch_size, balance) -> None:
         loss = {
             "classes": f"{'binary' if sigmoid else 'sparse_categorical'}_crossentropy",
             "multilabel": "binary_crossentropy",
-            "regression": partial(_squared_error, _unit(data.train.labels)[0]),
+            "regression": "mse",
         }[task]
-        model.compile(keras.optimizers.AdamW(weight_decay=1e-3), loss)
+        # Of order 1 in any unit: an optimizer does not see gradients of 1e-12.
+        weight = [1 / _unit(data.train.labels)[0] ** 2] if loss == "mse" else None
+        optimizer = keras.optimizers.AdamW(weight_decay=1e-3)
+        model.compile(optimizer, loss, loss_weights=weight)
     weights = None
     if balance:
         counts = np.bincount(data.train.labels, minlength=data.num_classes)
