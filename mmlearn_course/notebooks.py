@@ -150,6 +150,7 @@ def write_atomically(path: Path, text: str) -> None:
         path: The file to write or replace; its folder is created.
         text: The whole content.
     """
+    path = path.resolve()  # a link stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     # The same folder: os.replace is atomic only within one file system.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

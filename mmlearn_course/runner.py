@@ -116,8 +116,9 @@ def refresh(
 ) -> list[Run]:
     """Execute notebooks and store the outputs in the notebooks themselves.
 
-    A notebook is replaced only when every cell succeeded and no output holds a memory
-    address or an absolute path; otherwise its file is left as it is.
+    A notebook is replaced only when every cell succeeded, no output holds a memory
+    address or an absolute path, and nobody saved the file in the meantime; otherwise it
+    is left as it is.
 
     Args:
         paths: The notebooks, in order.
@@ -137,9 +138,13 @@ def refresh(
         notebooks.load(path)
 
     def work(path: Path, on_cell: OnCell) -> Run:
+        before = path.read_bytes()
         nb = notebooks.load(path)
         result = play(nb, path, on_cell, timeout)
         error = result.error or _unstorable(nb, path)
+        if error is None and path.read_bytes() != before:
+            told = "was edited while it ran: the edit stays; run refresh again"
+            error = CellError(result.cells[1], "", f"{path.name} {told}")
         if error is None:
             _clean(nb, kind)
             links.write(nb, path)

@@ -284,6 +284,24 @@ def test_refresh(write, console, monkeypatch):
     assert path.read_bytes() == again
 
 
+def test_an_edit_during_the_run_stays(write, console):
+    edit = "file = Path('01_edited.ipynb')\nfile.write_text(file.read_text() + '\\n')"
+    path = write("01_edited", "from pathlib import Path", edit)
+    before = path.read_text()
+    (run,) = runner.refresh([path], console=console)
+    assert "01_edited.ipynb was edited while it ran" in run.error.text
+    assert path.read_text() == before + "\n"
+
+
+def test_a_link_to_a_notebook_stays_one(write, console, tmp_path):
+    path = write("01_linked", "print(1)")
+    real = tmp_path / "elsewhere.ipynb"
+    path.rename(real)
+    path.symlink_to(real)
+    (run,) = runner.refresh([path], console=console)
+    assert run.error is None and path.is_symlink() and stdout(real) == ["1\n"]
+
+
 def test_refresh_leaves_what_fails_as_it_is(write, console):
     paths = [
         write("01_fails", "print(1)", "1 / 0"),
