@@ -1,10 +1,13 @@
 """mmlearn: multimodal learning and fusion, taught by running code.
 
 The submodules are imported when they are first used, so that `import mmlearn` stays
-fast and a machine without the notebook tools can still train.
+fast and a machine without the notebook tools can still train. Where Keras is imported
+before, what a saved model may name is registered at once: after `import keras, mmlearn`,
+`keras.saving.load_model` knows it.
 """
 
 import importlib
+import sys
 
 __version__ = "0.1.0"
 
@@ -33,3 +36,8 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+if "keras" in sys.modules:
+    for _name in ("encoders", "fusion", "layers", "models"):
+        importlib.import_module(f"{__name__}.{_name}")

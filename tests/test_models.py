@@ -1,6 +1,10 @@
 """Tests of `fuse`: composed models check their modalities, equal plain Keras, train."""
 
 import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 from harness import assert_close, assert_equal
 from keras import layers
 
+import mmlearn
 from mmlearn.encoders import image, tabular, text
 from mmlearn.fusion import ConcatFusion, WeightedFusion
 from mmlearn.models import MultimodalModel, classification_head, fuse
@@ -383,3 +388,18 @@ def test_nan_is_refused_by_name_unless_its_modality_is_absent(value):
     x["presence"]["b"] = gone
     model.fit(x, np.zeros(5, int), verbose=0)
     assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_one_import_is_enough_to_load_a_model(used, tmp_path):
+    used.save(tmp_path / "both.keras")
+    code = "import keras, mmlearn; print(keras.saving.load_model('both.keras').name)"
+    folder = str(Path(mmlearn.__file__).parents[1])
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([folder, *sys.path])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split()[-1] == "both"
