@@ -1,9 +1,9 @@
 """mmlearn: multimodal learning and fusion, taught by running code.
 
 The submodules are imported when they are first used, so that `import mmlearn` stays
-fast and a machine without the notebook tools can still train. Where Keras is imported
-before, what a saved model may name is registered at once: after `import keras, mmlearn`,
-`keras.saving.load_model` knows it.
+fast and a machine without the notebook tools can still train. Where Keras is
+imported before, what a saved model may name is registered at once: after `import keras,
+mmlearn`, `keras.saving.load_model` knows it.
 """
 
 import importlib
