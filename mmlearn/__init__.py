@@ -39,5 +39,5 @@ def __dir__() -> list[str]:
 
 
 if "keras" in sys.modules:
-    for _name in ("encoders", "fusion", "layers", "models"):
+    for _name in ("encoders", "models"):  # which import all layers
         importlib.import_module(f"{__name__}.{_name}")

@@ -233,7 +233,7 @@ def load(path: str | Path) -> LoadedModel:
         for name, expected in about["sha256"].items():
             if _digest(folder / name) != expected:
                 raise ValueError(f"{path} is damaged: {name} is not what was saved")
-        tokenizers = {
+        preprocess = {
             name: kind
             if (kind := config.pop("kind")) in pictures.FITS
             else _TOKENIZERS[kind](**config)
@@ -241,7 +241,7 @@ def load(path: str | Path) -> LoadedModel:
         }
         model = keras.saving.load_model(folder / _MODEL, compile=False)
         card = (folder / _CARD).read_text(encoding="utf-8")
-    return LoadedModel(model, tokenizers, tuple(about["class_names"]), card)
+    return LoadedModel(model, preprocess, tuple(about["class_names"]), card)
 
 
 def _check(model, preprocess: Mapping, card: str, class_names: Sequence[str]) -> None:
@@ -260,16 +260,17 @@ def _check(model, preprocess: Mapping, card: str, class_names: Sequence[str]) ->
             f"from {list(shapes)}"
         )
     for name, shape in shapes.items():
-        tokenizer = preprocess.get(name)
+        how = preprocess.get(name)
         if len(shape) == 3 and shape[-1] in (1, 3):
-            if tokenizer not in pictures.FITS and (tokenizer or None not in shape):
+            as_it_is = how is None and None in shape  # pictures of any size
+            if how not in pictures.FITS and not as_it_is:
                 raise ValueError(
-                    f"preprocess[{name!r}] is {tokenizer!r}: say how the training "
+                    f"preprocess[{name!r}] is {how!r}: say how the training "
                     "pictures were made to fit, 'pad' (as datasets.from_folder does) "
                     "or 'crop'"
                 )
             continue
-        kind, length = type(tokenizer).__name__, getattr(tokenizer, "length", None)
+        kind, length = type(how).__name__, getattr(how, "length", None)
         if name in preprocess:
             if kind not in _TOKENIZERS or shape != (length,):
                 raise ValueError(

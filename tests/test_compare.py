@@ -420,13 +420,14 @@ def test_numbers_to_predict_may_have_any_unit(tmp_path):
     whole = Split(inputs, signal, np.arange(600))
     thirds = {n: whole.take(np.arange(k, 600, 3)) for k, n in enumerate(SPLITS)}
 
-    def build():
+    def build(*more):
         parts = []
         for name in "ab":
             x = keras.Input((DIM,), name=name)
             y = keras.layers.Dense(8, activation="relu")(x)
             parts.append(keras.Model(x, y))
-        return fuse(parts, ConcatFusion(), head=keras.layers.Dense(1))
+        head = keras.Sequential([keras.layers.Dense(1), *more])
+        return fuse(parts, ConcatFusion(), head=head)
 
     errors = []
     for unit, zero in ((1, 0), (100_000, 250_000), (1e-6, 0)):
@@ -444,6 +445,11 @@ def test_numbers_to_predict_may_have_any_unit(tmp_path):
     assert max(errors) < 0.5
     assert_close(errors[1], errors[0], atol=0.05)
     assert_close(errors[2], errors[0], atol=0.05)
+    # Who scales already does not want it twice.
+    mine = partial(build, keras.layers.Rescaling(2.0, 7.0))
+    found = compare({"mine": mine, "plain": build}, data, seeds=[0], epochs=1)
+    last = {name: found.models(name)[0].layers[-1].name for name in ("mine", "plain")}
+    assert last["mine"] != "unit" and last["plain"] == "unit"
 
 
 def test_what_a_builder_reads_can_be_named(data, fits, tmp_path):

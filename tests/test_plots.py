@@ -202,7 +202,7 @@ def test_grey_pictures_are_grey_and_captions_are_no_formulas(scale):
     assert (np.abs(colours[..., 0] - 0.5) < 0.02).mean() > 0.2  # no stretched contrast
 
 
-def test_characters_without_a_font_are_told(monkeypatch, capsys):
+def test_characters_without_a_font_are_told(monkeypatch):
     def draw():
         shares = evaluate.interval(np.array([1.0, 2.0]))
         plots.bars({"猫": shares, "dog": shares}, "How many there are", "number")

@@ -344,10 +344,15 @@ def _unit(labels: np.ndarray) -> tuple[float, float]:
     return float(labels.std()) or 1.0, float(labels.mean())
 
 
+def _last_layer(model: keras.Model) -> keras.layers.Layer:
+    last = model.layers[-1]
+    return _last_layer(last) if isinstance(last, keras.Model) else last
+
+
 def _scaled(build: Build, scale: float, offset: float) -> keras.Model:
     """A model that answers in the unit of its labels, from weights of ordinary size."""
     model = build()
-    if model.compiled or isinstance(model.layers[-1], keras.layers.Rescaling):
+    if model.compiled or isinstance(_last_layer(model), keras.layers.Rescaling):
         return model
     answer = keras.layers.Rescaling(scale, offset, name="unit")(model.outputs[0])
     return MultimodalModel(model.inputs, answer)

@@ -55,8 +55,7 @@ def pictures(split: Split, titles: Sequence[str], alt: str, columns: int = 5) ->
             axis.axis("off")
         triples = zip(split["image"], split["text"], titles, strict=True)
         for axis, (image, text, title) in zip(axes.flat, triples, strict=False):
-            most = 255 if image.max() > 1 else 1
-            axis.imshow(image, cmap="gray", vmin=0, vmax=most)  # for one channel
+            axis.imshow(_of_one(image), cmap="gray", vmin=0, vmax=1)
             axis.set_title(title, loc="center", fontsize=9)
             words = textwrap.fill(text or "(no text)", 24)
             axis.text(
@@ -70,6 +69,11 @@ def pictures(split: Split, titles: Sequence[str], alt: str, columns: int = 5) ->
             )
         figure.tight_layout(h_pad=2.5)
     show(figure, alt)
+
+
+def _of_one(images: np.ndarray) -> np.ndarray:
+    """Pixels as shares of 1; they are given as these, or as 0 to 255."""
+    return np.clip(images / (255 if images.max() > 1 else 1), 0, 1)
 
 
 def overlay(
@@ -86,18 +90,16 @@ def overlay(
         titles: One per picture.
         alt: What the figure shows; where each map is brightest is added.
     """
-    num = len(images)
-    scale = 255 if images.max() > 1 else 1
+    num, images = len(images), _of_one(images)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             2, num, figsize=(1.8 * num, 4), squeeze=False, layout="constrained"
         )
         for axis in axes.flat:
             axis.axis("off")
-        for column, (image, found, title) in enumerate(
+        for column, (shown, found, title) in enumerate(
             zip(images, maps, titles, strict=True)
         ):
-            shown = np.clip(image / scale, 0, 1)
             axes[0, column].imshow(shown, cmap="gray")
             wrapped = textwrap.fill(title, 18)
             axes[0, column].set_title(wrapped, loc="center", fontsize=9)

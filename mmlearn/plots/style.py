@@ -35,7 +35,6 @@ STYLE = {
     "axes.titlesize": 11,
     "axes.prop_cycle": plt.cycler(color=COLOURS),
     "figure.dpi": 100,
-    "font.family": [*plt.rcParams["font.family"], *sorted(_CJK)],
     "savefig.facecolor": "white",
     "text.parse_math": False,  # a caption may cost $20
 }
@@ -65,8 +64,11 @@ def show(figure: Figure, alt: str) -> None:
         # Below the axes: notebooks cut a figure to what is drawn, so nothing is hidden.
         figure.text(1, 0, mark, ha="right", va="top", color="#B00000", fontsize=9)
         alt = f"{mark}. {alt}"
-    texts = (text.get_text() for text in figure.findobj(Text))
-    if not _CJK and any(map(_CJK_CHARACTER.search, texts)):
+    texts = figure.findobj(lambda artist: isinstance(artist, Text))
+    texts = [text for text in texts if _CJK_CHARACTER.search(text.get_text())]
+    for text in texts:
+        text.set_fontfamily([*text.get_fontfamily(), *sorted(_CJK)])
+    if texts and not _CJK:
         print(
             "no font here has Chinese or Japanese characters, they become boxes: "
             "install Noto Sans CJK (Debian and Ubuntu: fonts-noto-cjk) and restart"

@@ -19,7 +19,6 @@ from mmlearn.datasets.splits import deal
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_WHOLE = r"-?(?:0|[1-9]\d*)(?:\.0*)?"
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -242,9 +241,8 @@ def _tidied(values, label: str, csv: Path):
             f"{csv}, row {broken.idxmax()}: the label {values[broken.idxmax()]} is no "
             f"class: give regression=True if {label!r} is a number to predict"
         )
-    if not values.str.fullmatch(_WHOLE).all():
-        return values
-    return values.str.partition(".")[0]
+    whole = values.str.fullmatch(r"-?(0|[1-9]\d*)(\.0*)?").all()
+    return values.str.partition(".")[0] if whole else values
 
 
 def _number_or_name(name: str) -> tuple:

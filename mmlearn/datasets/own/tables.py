@@ -148,7 +148,7 @@ def _times(column, name: str, path: Path) -> np.ndarray:
     import pandas
 
     times = pandas.to_numeric(column, errors="coerce")
-    if not (numeric := not times.isna().all()):
+    if times.isna().all():
         times = pandas.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
     if (wrong := times.isna() | times.isin([np.inf, -np.inf])).any():
         row = wrong.idxmax()
@@ -156,8 +156,9 @@ def _times(column, name: str, path: Path) -> np.ndarray:
             f"{path}, row {row}, column {name!r}: found {column[row]!r}, expected a "
             "number in every row, or a date like 2025-03-01 12:00:00"
         )
-    # A date as an object would equal no other.
-    return times.to_numpy() if numeric else times.astype("int64").to_numpy()
+    if times.dtype.kind == "M":  # dates: NumPy would find no two of them equal
+        times = times.astype("int64")
+    return times.to_numpy()
 
 
 def constant(frame: "DataFrame", sample: str, column: str, path: Path) -> None:
