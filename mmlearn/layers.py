@@ -44,65 +44,6 @@ class MaskedMean(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="mmlearn")
-class TokenEmbedding(keras.layers.Layer):
-    """Embedding of ids, with a learned vector per position; id 0 is masked.
-
-    x_t = E[id_t] + P[t]
-
-    Args:
-        vocab_size: Number of ids.
-        embed_dim: Length of each vector.
-        positions: Add position vectors. Without, the order of words is invisible.
-
-    Call arguments:
-        ids: Integers of shape (B, T).
-
-    Returns:
-        Features of shape (B, T, embed_dim), with a mask.
-    """
-
-    def __init__(
-        self, vocab_size: int, embed_dim: int, positions: bool = True, **kwargs
-    ):
-        super().__init__(**kwargs)
-        self.vocab_size, self.embed_dim = vocab_size, embed_dim
-        self.positions = positions
-
-    def build(self, input_shape):
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(self.vocab_size, self.embed_dim),
-            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
-        )
-        if self.positions:
-            self.position_embeddings = self.add_weight(
-                name="position_embeddings",
-                shape=(input_shape[1], self.embed_dim),
-                initializer=keras.initializers.RandomNormal(stddev=0.02),
-            )
-
-    def call(self, ids):
-        x = ops.take(self.embeddings, ids, axis=0)
-        x = ops.cast(x, self.compute_dtype)
-        return x + self.position_embeddings if self.positions else x
-
-    def compute_mask(self, ids, mask=None):
-        return ops.not_equal(ids, 0)
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape, self.embed_dim)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            vocab_size=self.vocab_size,
-            embed_dim=self.embed_dim,
-            positions=self.positions,
-        )
-        return config
-
-
-@keras.saving.register_keras_serializable(package="mmlearn")
 class PositionEmbedding(keras.layers.Layer):
     """Add a vector per position to a sequence of fixed length.
 

@@ -3,15 +3,16 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import wraps
-from types import MappingProxyType
+from types import GeneratorType, MappingProxyType
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 from keras import ops
 
+from mmlearn import checks
 from mmlearn.fusion import ModalityDropout
-from mmlearn.layers import TokenEmbedding, ZeroAbsent
+from mmlearn.layers import ZeroAbsent
 
 if TYPE_CHECKING:
     from mmlearn.datasets import Split
@@ -24,8 +25,10 @@ class MultimodalModel(keras.Model):
     Keras only warns of an extra key, and its errors do not name a modality. This class
     binds by name: a missing, extra or mis-shaped modality raises one error that names
     it, in `fit`, `evaluate`, `predict` and calls, also after saving and loading. So do,
-    in arrays given to the first three, NaN, ids beyond the vocabulary, pixels of 0 to 1
-    for an encoder made for 0 to 255, and classes for which the head has no column.
+    in what the first three are given, NaN, ids beyond the vocabulary, pixels of 0 to 1
+    for an encoder made for 0 to 255, and classes for which the head has no column: in
+    all arrays, in each batch of a generator, and in the first of a `tf.data.Dataset`, a
+    `PyDataset` or a `DataLoader`.
     Where the model has an input `presence`, what is present is bound by name, too:
     `{"image": x, "text": t, "presence": {"image": here, "text": there}}`, with flags of
     shape (B,), 1 = present. Make one with `fuse`, or from named inputs:
@@ -72,31 +75,32 @@ class MultimodalModel(keras.Model):
     # sizes, where a wrong one could not be noticed.
     @wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
-        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        _check_arrays(self, given.get("x"))
-        _check_labels(self, given.get("y"))
-        validation = given.get("validation_data")
-        if isinstance(validation, list | tuple):
+        given = inspect.signature(super().fit).bind(*args, **kwargs)
+        named = given.arguments
+        named["x"] = _seen(self, named.get("x"), named.get("y"))
+        if (validation := named.get("validation_data")) is not None:
             # Keras would notice after the first epoch only.
-            _check_arrays(self, validation[0])
-            _check_labels(self, validation[1])
+            if isinstance(validation, list | tuple):
+                _seen(self, *validation[:2])
+            else:
+                named["validation_data"] = _seen(self, validation)
         if self.compiled and not self.optimizer.built:
             # Variables made while TensorFlow traces a step make it trace it twice.
             self.optimizer.build(self.trainable_variables)
-        return super().fit(*args, **kwargs)
+        return super().fit(*given.args, **given.kwargs)
 
     @wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):
-        given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
-        _check_arrays(self, given.get("x"))
-        _check_labels(self, given.get("y"))
-        return super().evaluate(*args, **kwargs)
+        given = inspect.signature(super().evaluate).bind(*args, **kwargs)
+        named = given.arguments
+        named["x"] = _seen(self, named.get("x"), named.get("y"))
+        return super().evaluate(*given.args, **given.kwargs)
 
     @wraps(keras.Model.predict)
     def predict(self, *args, **kwargs):
-        given = inspect.signature(super().predict).bind(*args, **kwargs).arguments
-        _check_arrays(self, given["x"])
-        return super().predict(*args, **kwargs)
+        given = inspect.signature(super().predict).bind(*args, **kwargs)
+        given.arguments["x"] = _seen(self, given.arguments["x"])
+        return super().predict(*given.args, **given.kwargs)
 
 
 def fuse(
@@ -305,102 +309,36 @@ def in_order(model: keras.Model, inputs) -> list:
     return values
 
 
-def _check_arrays(model: keras.Model, x) -> None:
-    arrays = x.values() if isinstance(x, Mapping) else x
-    if isinstance(x, Mapping | list | tuple) and all(
-        hasattr(a, "shape") or isinstance(a, Mapping) for a in arrays
-    ):
-        _check_values(model, in_order(model, x))
+def _seen(model: keras.Model, x, y=None):
+    """Return data as they are, after a look at them.
+
+    Of a source that can be read again, the first batch is looked at; of a generator,
+    every batch as it comes.
+    """
+    if isinstance(x, GeneratorType):
+        return (_looked_at(model, batch) for batch in x)
+    if isinstance(x, Mapping | list | tuple) or hasattr(x, "shape"):
+        _look_at(model, x, y)
+    elif isinstance(x, keras.utils.PyDataset):
+        _looked_at(model, x[0])
+    elif x is not None:
+        _looked_at(model, next(iter(x)))
+    return x
 
 
-def _check_values(model: keras.Model, values: list) -> None:
-    """Refuse arrays that a backend would read as something else, or train to NaN on."""
-    encoders = encoders_of(model)
+def _looked_at(model: keras.Model, batch):
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    _look_at(model, x, y)
+    return batch
+
+
+def _look_at(model: keras.Model, x, y) -> None:
+    values = in_order(model, x)
     given = dict(zip((t.name for t in model.inputs), values, strict=True))
     mask = given.pop("presence", None)
-    for place, (name, array) in enumerate(given.items()):
-        if isinstance(array, np.ndarray) and array.size:
-            there = mask is None or ops.convert_to_numpy(mask)[:, place] > 0
-            _check_finite(name, array, there)
-            if name in encoders:
-                _check_pixels(name, array, encoders[name])
-                _check_ids(name, array, encoders[name])
-
-
-def _check_finite(name: str, array: np.ndarray, there: bool | np.ndarray) -> None:
-    """Refuse NaN, but where the modality is absent."""
-    if array.dtype.kind != "f":
-        return
-    whole = np.isfinite(array).reshape(len(array), -1).all(axis=1)
-    if len(bad := np.flatnonzero(~whole & there)):
-        raise ValueError(
-            f"{name!r} holds NaN or infinity in {len(bad)} of {len(whole)} samples, "
-            f"the first is {bad[0]}: fill them, or say by presence that the modality "
-            "is absent"
-        )
-
-
-def _check_ids(name: str, ids: np.ndarray, encoder: keras.Model) -> None:
-    """Refuse ids for which the encoder has no vector."""
-    known = [
-        layer.vocab_size if isinstance(layer, TokenEmbedding) else layer.input_dim
-        for layer in encoder.layers
-        if isinstance(layer, TokenEmbedding | keras.layers.Embedding)
-    ]
-    if len(known) != 1:
-        return
-    if ids.dtype.kind == "f" and (ids != np.round(ids)).any():
-        raise ValueError(f"ids of {name!r} are {ids.dtype}, expected whole numbers")
-    if ids.min() < 0 or ids.max() >= known[0]:
-        raise ValueError(
-            f"ids of {name!r} are {ids.min():.0f} to {ids.max():.0f}, but its encoder "
-            f"has {known[0]} of them, from 0: was it made for another tokenizer?"
-        )
-
-
-def _check_pixels(name: str, pixels: np.ndarray, encoder: keras.Model) -> None:
-    """Refuse pixels of 0 to 1 where an encoder scales 0 to 255 itself: all is dark."""
-    most = pixels.max()
-    if pixels.dtype.kind != "f" or not (0 < most <= 1 or most > 256):
-        return
-    if _scales_bytes(encoder):
-        raise ValueError(
-            f"pixels of {name!r} are {pixels.min():.3g} to {most:.5g}, but its encoder "
-            "was made for 0 to 255, and scales them itself: give the picture's own "
-            "numbers"
-        )
-
-
-def _scales_bytes(encoder: keras.Model) -> bool:
-    return any(
-        np.all(np.asarray(layer.scale) < 0.1)
-        if isinstance(layer, keras.layers.Rescaling)
-        else isinstance(layer, keras.Model) and _scales_bytes(layer)
-        for layer in encoder.layers
-    )
-
-
-def _check_labels(model: keras.Model, y) -> None:
-    """Refuse class numbers that the head cannot give, which some backends train on."""
-    shape = model.output_shape
-    if not isinstance(y, np.ndarray) or not y.size or len(model.outputs) > 1:
-        return
-    loss, num = getattr(model, "loss", None), shape[-1]
-    loss = getattr(loss, "name", getattr(loss, "__name__", loss))
-    if not isinstance(loss, str):  # several, or none yet
-        return
-    if loss == "sparse_categorical_crossentropy" and num == 1:
-        raise ValueError(
-            "the head has one column, and sparse_categorical_crossentropy wants one "
-            "for each class: compile with binary_crossentropy, or end in Dense(2, "
-            "'softmax')"
-        )
-    most = {"sparse_categorical_crossentropy": num, "binary_crossentropy": 2}.get(loss)
-    if most and (y.min() < 0 or y.max() >= most):
-        raise ValueError(
-            f"labels are {y.min()} to {y.max()}, expected 0 to {most - 1} for a head "
-            f"of {num} columns and {loss}"
-        )
+    checks.arrays(given, mask, encoders_of(model))
+    if y is not None:
+        checks.labels(model, y)
 
 
 def _mask(flags: Mapping, names: Sequence[str]):

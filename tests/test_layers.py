@@ -17,7 +17,6 @@ from mmlearn.layers import (
     Attention,
     MaskedMean,
     PositionEmbedding,
-    TokenEmbedding,
     TransformerBlock,
     ZeroAbsent,
 )
@@ -366,7 +365,6 @@ def test_a_presence_mask_that_cannot_be_is_refused(make, message):
     "layer",
     [
         MaskedMean(name="pool"),
-        TokenEmbedding(VOCAB, 4, positions=False),
         TransformerBlock(2, 8, dropout=0.2, norm_first=False, activation="relu"),
         PositionEmbedding(learned=False),
         Attention(2, dropout=0.1),

@@ -390,6 +390,93 @@ def test_nan_is_refused_by_name_unless_its_modality_is_absent(value):
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
+def as_generator(x, y):
+    for place in (slice(0, 2), slice(2, None)):
+        yield {name: array[place] for name, array in x.items()}, y[place]
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, x, y):
+        super().__init__()
+        self.whole = x, y
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.whole
+
+
+def as_dataset(x, y):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("tf.data")
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+
+
+def as_loader(x, y):
+    if keras.backend.backend() != "torch":
+        pytest.skip("a DataLoader")
+    from torch.utils.data import DataLoader
+
+    rows = [({n: a[i] for n, a in x.items()}, y[i]) for i in range(len(y))]
+    return DataLoader(rows, batch_size=4)
+
+
+@pytest.mark.parametrize("given", [as_generator, Batches, as_dataset, as_loader])
+def test_every_door_is_watched(given):
+    note = text.bag(VOCAB, LENGTH, embed_dim=4, name="note")
+    picture = image.lenet((28, 28, 1), name="scan")
+    model = fuse([note, picture, tabular.mlp(3, name="age")], ConcatFusion(), head=2)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    right = {
+        "note": np.ones((4, LENGTH), "int32"),
+        "scan": np.full((4, 28, 28, 1), 200, "float32"),
+        "age": np.ones((4, 3), "float32"),
+    }
+    y = np.array([0, 1, 0, 1])
+    misfits = [
+        ({**right, "note": right["note"] * VOCAB}, y, "ids of 'note' are 12 to 12"),
+        ({**right, "scan": right["scan"] / 255}, y, "pixels of 'scan'"),
+        ({**right, "age": right["age"] * np.nan}, y, "'age' holds NaN"),
+        (right, y + 1, "labels are"),
+    ]
+    before = model.get_weights()
+    for x, labels, message in misfits:
+        with pytest.raises(ValueError, match=message):
+            model.fit(given(x, labels), verbose=0)
+        with pytest.raises(ValueError, match=message):
+            model.evaluate(given(x, labels), verbose=0)
+        if "labels" not in message:
+            with pytest.raises(ValueError, match=message):
+                model.predict(given(x, labels), verbose=0)
+    for now, then in zip(model.get_weights(), before, strict=True):
+        assert_equal(now, then)
+    model.fit(given(right, y), validation_data=given(right, y), verbose=0)
+    assert model.predict(given(right, y), verbose=0).shape == (4, 2)
+    with pytest.raises(ValueError, match="'age' holds NaN"):
+        model.fit(given(right, y), validation_data=given(*misfits[2][:2]), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "loss", ["mse", keras.losses.Huber(), keras.losses.mean_squared_error]
+)
+def test_a_label_that_is_nan_is_refused_but_by_a_loss_of_one_s_own(loss):
+    model = fuse([tabular.mlp(3, name="age")], head=keras.layers.Dense(1))
+    x, y = {"age": np.ones((4, 3), "float32")}, np.array([1.0, np.nan, 2, 3])
+    model.compile("sgd", loss)
+    with pytest.raises(ValueError, match="^y holds NaN or infinity in 1 of 4"):
+        model.fit(x, y, verbose=0)
+
+    def known_only(y, found):
+        there = keras.ops.isfinite(y)
+        return keras.ops.where(there, keras.ops.abs(y - found), 0.0)
+
+    model.compile("sgd", known_only)
+    model.fit(x, y, verbose=0)
+
+
 def test_one_import_is_enough_to_load_a_model(used, tmp_path):
     used.save(tmp_path / "both.keras")
     code = "import keras, mmlearn; print(keras.saving.load_model('both.keras').name)"

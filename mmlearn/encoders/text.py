@@ -6,7 +6,7 @@ Every encoder ignores padding, and gives a text without words a defined, finite 
 import keras
 from keras import layers
 
-from mmlearn.layers import MaskedMean, TokenEmbedding, TransformerBlock
+from mmlearn.layers import MaskedMean, PositionEmbedding, TransformerBlock
 
 CELLS = {"rnn": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}
 
@@ -44,7 +44,7 @@ def bag(
         (None, 64)
     """
     inputs = keras.Input((length,), dtype="int32", name=name)
-    x = TokenEmbedding(vocab_size, embed_dim, positions=False)(inputs)
+    x = layers.Embedding(vocab_size, embed_dim, mask_zero=True)(inputs)
     x = _hide_words(x, word_dropout)
     x = layers.LayerNormalization()(_pooled(x, pooling, name))
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_bag")
@@ -94,7 +94,7 @@ def recurrent(
             f"{name}: embed_dim={embed_dim} is odd: two directions share it"
         )
     inputs = keras.Input((length,), dtype="int32", name=name)
-    x = TokenEmbedding(vocab_size, embed_dim, positions=False)(inputs)
+    x = layers.Embedding(vocab_size, embed_dim, mask_zero=True)(inputs)
     x = _hide_words(x, word_dropout)
     units = embed_dim // 2 if bidirectional else embed_dim
     # cuDNN refuses a text without words; the simple RNN has no such variant.
@@ -141,7 +141,8 @@ def transformer(
         (None, 64)
     """
     inputs = keras.Input((length,), dtype="int32", name=name)
-    x = TokenEmbedding(vocab_size, embed_dim)(inputs)
+    x = layers.Embedding(vocab_size, embed_dim, mask_zero=True)(inputs)
+    x = PositionEmbedding()(x)
     x = _hide_words(x, word_dropout)
     for _ in range(num_layers):
         x = TransformerBlock(num_heads, 2 * embed_dim, dropout=dropout)(x)
