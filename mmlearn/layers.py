@@ -259,13 +259,17 @@ class TransformerBlock(keras.layers.Layer):
             )
         policy = self.dtype_policy
         options = {"epsilon": self.epsilon, "dtype": policy}
-        self.attention_norm = keras.layers.LayerNormalization(**options)
+        self.attention_norm = keras.layers.LayerNormalization(
+            name="attention_norm", **options
+        )
         self.attention = Attention(
             self.num_heads, dropout=self.dropout, dtype=policy, name="attention"
         )
-        self.mlp_norm = keras.layers.LayerNormalization(**options)
-        self.mlp_in = keras.layers.Dense(self.mlp_dim, self.activation, dtype=policy)
-        self.mlp_out = keras.layers.Dense(dim, dtype=policy)
+        self.mlp_norm = keras.layers.LayerNormalization(name="mlp_norm", **options)
+        self.mlp_in = keras.layers.Dense(
+            self.mlp_dim, self.activation, dtype=policy, name="mlp_in"
+        )
+        self.mlp_out = keras.layers.Dense(dim, dtype=policy, name="mlp_out")
         self.drop = keras.layers.Dropout(self.dropout, dtype=policy)
         self.attention_norm.build(input_shape)
         self.attention.build(input_shape, input_shape)
@@ -311,6 +315,16 @@ class TransformerBlock(keras.layers.Layer):
             norm_first=self.norm_first,
         )
         return config
+
+
+def transformer_blocks(x, num_layers: int, num_heads: int, dropout: float):
+    """Apply `block0`, `block1`, … of an encoder, their MLPs twice as wide as x."""
+    for i in range(num_layers):
+        block = TransformerBlock(
+            num_heads, 2 * x.shape[-1], dropout=dropout, name=f"block{i}"
+        )
+        x = block(x)
+    return x
 
 
 @keras.saving.register_keras_serializable(package="mmlearn")

@@ -264,10 +264,12 @@ def classification_head(
         raise ValueError(f"num_classes is {num_classes}, expected 2 or more")
     steps = []
     if hidden:
-        steps.append(keras.layers.Dense(hidden, activation="relu"))
+        steps.append(keras.layers.Dense(hidden, activation="relu", name="hidden"))
     if dropout:
         steps.append(keras.layers.Dropout(dropout))
-    last = keras.layers.Dense(num_classes, activation="softmax", dtype="float32")
+    last = keras.layers.Dense(
+        num_classes, activation="softmax", dtype="float32", name="classes"
+    )
     return keras.Sequential([*steps, last], name="head")
 
 

@@ -212,9 +212,10 @@ def multiplicative(w, x, there, form="matrix"):
 # --- bilinear ----------------------------------------------------------------------
 
 
-def projected(w, x, prefix=""):
+def projected(w, x, prefix="", act=None):
+    act = act or (lambda p: p)
     return [
-        one @ w[f"{prefix}projection_{m}"] + w[f"{prefix}projection_bias_{m}"]
+        act(one @ w[f"{prefix}projection_{m}"] + w[f"{prefix}projection_bias_{m}"])
         for m, one in enumerate(x)
     ]
 
@@ -248,13 +249,13 @@ def bilinear(w, x, there, kind, rank=None, act=None, normalize=False, chunks=Non
     last = norm if normalize else lambda v: v
     if kind is None:
         return np.einsum("bi,bj,ijk->bk", *x, w["kernel"]) + w["bias"]
-    p = None if kind == "mcb" else projected(w, x)
+    p = None if kind == "mcb" else projected(w, x, act=act)
     if kind == "mlb":
-        v = last(act(p[0]) * act(p[1]) if act else p[0] * p[1])
+        v = last(p[0] * p[1])
     elif kind == "mfb":
         v = last((p[0] * p[1]).reshape(len(x[0]), E, rank).sum(-1))
     elif kind == "mfh":
-        second = projected(w, x, "second_")
+        second = projected(w, x, "second_", act)
         q1 = p[0] * p[1]
         q2 = second[0] * second[1] * q1
         v = [last(q.reshape(len(q), E, rank).sum(-1)) for q in (q1, q2)]
@@ -505,6 +506,20 @@ for name, layer_options, reference_options, named, length in [
         {"rank": 2},
         {"rank": 2, "normalize": True},
         factors(2 * E) | factors(2 * E, "second_"),
+        2 * E,
+    ),
+    (
+        "mfb",
+        {"activation": "relu"},
+        {"rank": 4, "normalize": True, "act": relu},
+        factors(4 * E),
+        E,
+    ),
+    (
+        "mfh",
+        {"activation": "tanh"},
+        {"rank": 4, "normalize": True, "act": np.tanh},
+        factors(4 * E) | factors(4 * E, "second_"),
         2 * E,
     ),
     ("mutan", {"rank": 2}, {"rank": 2}, factors(E) | MERGES, E),

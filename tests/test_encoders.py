@@ -3,6 +3,7 @@
 Text encoders are in `test_layers.py`, with the harness over fusion.
 """
 
+import re
 from contextlib import contextmanager
 from functools import cache, partial
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from harness import fill, gradients, to_numpy
 
-from mmlearn.encoders import audio, image, series, tabular, video
+from mmlearn.encoders import audio, image, series, tabular, text, video
 from mmlearn.layers import PositionEmbedding
 
 BATCH, STEPS, CHANNELS = 4, 8, 2
@@ -166,6 +167,45 @@ def test_the_input_has_the_modality_s_name(name):
     model = CASES[name](name="mine")
     assert [x.name for x in model.inputs] == ["mine"]
     assert model.name.startswith("mine_")
+
+
+@pytest.mark.parametrize(
+    ("function", "make"),
+    [
+        (image.cnn, CASES["cnn"]),
+        (image.lenet, CASES["lenet"]),
+        (image.resnet, CASES["resnet"]),
+        (image.vit, CASES["vit"]),
+        (series.cnn, CASES["series cnn"]),
+        (series.recurrent, CASES["gru"]),
+        (series.recurrent, CASES["two ways"]),
+        (series.tcn, CASES["tcn"]),
+        (series.transformer, CASES["series transformer"]),
+        (audio.log_mel_cnn, CASES["audio"]),
+        (video.frames, CASES["video gru"]),
+        (video.frames, CASES["video transformer"]),
+        (tabular.mlp, CASES["tabular"]),
+        (text.bag, lambda: text.bag(9, 4)),
+        (text.recurrent, lambda: text.recurrent(9, 4)),
+        (text.recurrent, lambda: text.recurrent(9, 4, bidirectional=True)),
+        (text.transformer, lambda: text.transformer(9, 4, num_layers=2)),
+    ],
+)
+def test_the_names_of_weights_are_those_of_the_docstring(function, make):
+    paths, again = ([w.path for w in make().weights] for _ in range(2))
+    assert paths == again and len(set(paths)) == len(paths)
+    functions = (image.cnn, function) if function is video.frames else (function,)
+    told = " ".join(
+        f.__doc__.split("Weights, by layer:")[1].split("Returns:")[0] for f in functions
+    )
+    names = re.findall("`([^`]+)`", told)
+    for path in paths:
+        layer = path.split("/")[0]
+        first = re.sub(r"\d+", "0", layer)  # the first one stands for all
+        assert any(
+            name in (layer, first) or name[0] == "…" and layer.endswith(name[1:])
+            for name in names
+        ), layer
 
 
 @pytest.mark.parametrize("name", TOKENS)

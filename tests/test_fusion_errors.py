@@ -131,8 +131,8 @@ def test_unequal_lengths_are_named(make):
         (partial(f.BilinearFusion, 3, rank=4), ["rank"]),
         (partial(f.BilinearFusion, 3, normalize=True), ["normalize"]),
         (
-            partial(f.BilinearFusion, 3, "mfb", embed_dim=4, activation="tanh"),
-            ["activation", "mfb"],
+            partial(f.BilinearFusion, 3, "mutan", embed_dim=4, activation="tanh"),
+            ["activation", "mutan"],
         ),
         (partial(f.BilinearFusion, 3, "mlb", embed_dim=4, rank=2), ["rank"]),
         (

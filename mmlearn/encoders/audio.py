@@ -128,6 +128,10 @@ def log_mel_cnn(
         pooling: `"avg"` over time, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `bands` (their mean and variance), `block0_conv`, `block0_norm`,
+        `block1_conv`, …; `features`
+
     Returns:
         A model from waveforms (B, length), about -1..1, to (B, embed_dim), or to
         (B, ⌊T / 2^n⌋, embed_dim) for the T windows of `LogMel` and n blocks.
@@ -163,12 +167,12 @@ def log_mel_cnn(
             f"{len(filters)} blocks halves them"
         )
     inputs = keras.Input((length,), name=name)
-    x = layers.BatchNormalization()(mel(inputs))
+    x = layers.BatchNormalization(name="bands")(mel(inputs))
     x = layers.Reshape((*x.shape[1:], 1))(x)
-    for channels in filters:
-        x = conv_block(x, channels)
+    for i, channels in enumerate(filters):
+        x = conv_block(x, channels, name=f"block{i}")
     x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
-    x = layers.Dense(embed_dim, activation="relu")(x)
+    x = layers.Dense(embed_dim, activation="relu", name="features")(x)
     x = x if pooling is None else MaskedMean()(x)
     x = layers.Dropout(dropout)(x)
     return keras.Model(inputs, x, name=f"{name}_log_mel_cnn")

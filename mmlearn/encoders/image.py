@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from mmlearn.layers import PositionEmbedding, TransformerBlock
+from mmlearn.layers import PositionEmbedding, transformer_blocks
 
 
 def augmentation(
@@ -94,6 +94,9 @@ def cnn(
         pooling: `"avg"` (the mean), or `None` for one vector per place of the picture.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `block0_conv`, `block0_norm`, `block1_conv`, …; `features`, with embed_dim
+
     Returns:
         A model from (B, *shape) to (B, embed_dim), or to (B, T, embed_dim) with
         T = ⌊height / 2^n⌋ · ⌊width / 2^n⌋ for n blocks, row by row.
@@ -112,11 +115,11 @@ def cnn(
     if len(filters) > 4 or len(filters) < 1:
         raise ValueError(f"{name}: filters is {filters}, expected one to four blocks")
     inputs, x = _pixels(shape, augment, name)
-    for channels in filters:
-        x = conv_block(x, channels)
+    for i, channels in enumerate(filters):
+        x = conv_block(x, channels, name=f"block{i}")
     x = _pooled(x, pooling, name)
     if embed_dim is not None:
-        x = layers.Dense(embed_dim, activation="relu")(x)
+        x = layers.Dense(embed_dim, activation="relu", name="features")(x)
     x = layers.Dropout(dropout)(x)
     return keras.Model(inputs, x, name=f"{name}_cnn")
 
@@ -151,6 +154,9 @@ def lenet(
             for one vector per place of the picture.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `block0_conv`, `block0_norm`, `block1_conv`, …; `features`, with embed_dim
+
     Returns:
         A model from (B, *shape) to (B, embed_dim), or to (B, T, embed_dim) with
         T = ⌊height / 2^num_layers⌋ · ⌊width / 2^num_layers⌋.
@@ -170,10 +176,10 @@ def lenet(
             f"{min(shape[:2]).bit_length() - 1}: each halves the {shape[:2]} pixels"
         )
     for i in range(num_layers):
-        x = conv_block(x, filters * 2**i, kernel_size=3 if i else 5)
+        x = conv_block(x, filters * 2**i, 3 if i else 5, name=f"block{i}")
     x = _pooled(x, pooling, name, vector="flatten")
     if embed_dim is not None:
-        x = layers.Dense(embed_dim, activation="relu")(x)
+        x = layers.Dense(embed_dim, activation="relu", name="features")(x)
     x = layers.Dropout(dropout)(x)
     return keras.Model(inputs, x, name=f"{name}_lenet")
 
@@ -205,6 +211,11 @@ def resnet(
         pooling: `"avg"` (the mean), or `None` for one vector per place of the picture.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `stem`; for stage 0, 1, … and block 0, 1, …: `stage0_block0_norm0`,
+        `…_shortcut` where the shape changes, `…_conv0`, `…_norm1`, `…_conv1`; `norm`;
+        `features`, with embed_dim
+
     Returns:
         A model from (B, *shape) to (B, embed_dim), or to (B, T, embed_dim) with
         T = ⌈height / 2^(n-1)⌉ · ⌈width / 2^(n-1)⌉ for n stages.
@@ -224,14 +235,15 @@ def resnet(
             f"{name}: num_layers is {num_layers}, expected 1 or more in a stage"
         )
     inputs, x = _pixels(shape, augment, name)
-    x = layers.Conv2D(filters[0], 3, padding="same", use_bias=False)(x)
+    x = layers.Conv2D(filters[0], 3, padding="same", use_bias=False, name="stem")(x)
     for stage, channels in enumerate(filters):
         for block in range(num_layers):
-            x = _residual_block(x, channels, strides=2 if stage and not block else 1)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
+            strides = 2 if stage and not block else 1
+            x = _residual_block(x, channels, strides, f"stage{stage}_block{block}")
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
     x = _pooled(x, pooling, name)
     if embed_dim is not None:
-        x = layers.Dense(embed_dim, activation="relu")(x)
+        x = layers.Dense(embed_dim, activation="relu", name="features")(x)
     x = layers.Dropout(dropout)(x)
     return keras.Model(inputs, x, name=f"{name}_resnet")
 
@@ -265,6 +277,10 @@ def vit(
         pooling: `"avg"` (the mean), or `None` for one vector per patch.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `patches`, `places` (see `PositionEmbedding`), `block0`, `block1`, … (see
+        `TransformerBlock`), `norm`
+
     Returns:
         A model from (B, *shape) to (B, embed_dim), or to (B, T, embed_dim) with
         T = height / patch_size · width / patch_size, row by row.
@@ -284,12 +300,11 @@ def vit(
             f"{name}: patch_size={patch_size} does not divide {shape[0]} × {shape[1]} "
             "pixels: choose a common divisor"
         )
-    x = layers.Conv2D(embed_dim, patch_size, strides=patch_size)(x)
+    x = layers.Conv2D(embed_dim, patch_size, strides=patch_size, name="patches")(x)
     x = layers.Reshape((-1, embed_dim))(x)
-    x = PositionEmbedding()(x)
-    for _ in range(num_layers):
-        x = TransformerBlock(num_heads, 2 * embed_dim, dropout=dropout)(x)
-    x = layers.LayerNormalization()(x)
+    x = PositionEmbedding(name="places")(x)
+    x = transformer_blocks(x, num_layers, num_heads, dropout)
+    x = layers.LayerNormalization(name="norm")(x)
     if pooling == "avg":
         x = layers.GlobalAveragePooling1D()(x)
     elif pooling is not None:
@@ -297,23 +312,35 @@ def vit(
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_vit")
 
 
-def conv_block(x, filters: int, kernel_size: int = 3):
+def conv_block(x, filters: int, kernel_size: int = 3, *, name: str):
     """Convolve, halve by the maximum, normalise, ReLU: half the places, `filters`."""
-    x = layers.Conv2D(filters, kernel_size, padding="same", use_bias=False)(x)
+    x = layers.Conv2D(
+        filters, kernel_size, padding="same", use_bias=False, name=f"{name}_conv"
+    )(x)
     # Pooling first: what follows then works on a quarter of the pixels.
     x = layers.MaxPooling2D()(x)
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization(name=f"{name}_norm")(x)
     return layers.ReLU()(x)
 
 
-def _residual_block(x, filters: int, strides: int):
-    y = layers.ReLU()(layers.BatchNormalization()(x))
+def _residual_block(x, filters: int, strides: int, name: str):
+    def convolved(x, kernel_size: int, strides: int, part: str):
+        return layers.Conv2D(
+            filters,
+            kernel_size,
+            strides,
+            padding="same",
+            use_bias=False,
+            name=f"{name}_{part}",
+        )(x)
+
+    y = layers.ReLU()(layers.BatchNormalization(name=f"{name}_norm0")(x))
     # A shortcut that changes the shape starts after the shared activation.
     changes = strides > 1 or x.shape[-1] != filters
-    shortcut = layers.Conv2D(filters, 1, strides, use_bias=False)(y) if changes else x
-    y = layers.Conv2D(filters, 3, strides, padding="same", use_bias=False)(y)
-    y = layers.ReLU()(layers.BatchNormalization()(y))
-    y = layers.Conv2D(filters, 3, padding="same", use_bias=False)(y)
+    shortcut = convolved(y, 1, strides, "shortcut") if changes else x
+    y = convolved(y, 3, strides, "conv0")
+    y = layers.ReLU()(layers.BatchNormalization(name=f"{name}_norm1")(y))
+    y = convolved(y, 3, 1, "conv1")
     return layers.Add()([shortcut, y])
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
-from mmlearn.layers import MaskedMean, PositionEmbedding, TransformerBlock
+from mmlearn.layers import MaskedMean, PositionEmbedding, transformer_blocks
 
 CELLS = {"lstm": layers.LSTM, "gru": layers.GRU}
 
@@ -105,6 +105,9 @@ def cnn(
         mask_value: What all channels of a padding step are; `None`: there is none.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `block0_conv`, `block0_norm`, `block1_conv`, …; `features`, with embed_dim
+
     Returns:
         A model from (B, steps, channels) to (B, embed_dim), or to
         (B, ⌈steps / 2^n⌉, embed_dim).
@@ -119,13 +122,15 @@ def cnn(
     if not len(filters):
         raise ValueError(f"{name}: filters is {filters}, expected one block or more")
     inputs, x = _steps(shape, name, mask_value)
-    for channels in filters:
-        x = MaskedConv1D(channels, kernel_size, use_bias=False)(x)
+    for i, channels in enumerate(filters):
+        x = MaskedConv1D(channels, kernel_size, use_bias=False, name=f"block{i}_conv")(
+            x
+        )
         x = MaskedMaxPooling1D()(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
+        x = layers.ReLU()(layers.BatchNormalization(name=f"block{i}_norm")(x))
     x = _pooled(x, pooling, name)
     if embed_dim is not None:
-        x = layers.Dense(embed_dim, activation="relu")(x)
+        x = layers.Dense(embed_dim, activation="relu", name="features")(x)
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_cnn")
 
 
@@ -155,6 +160,9 @@ def recurrent(
         mask_value: What all channels of a padding step are; `None`: there is none.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `reader`, or `both` for two directions
+
     Returns:
         A model from (B, steps, channels) to (B, embed_dim), or (B, steps, embed_dim).
         Without a real step, `"last"` is 0.
@@ -176,8 +184,10 @@ def recurrent(
     inputs, x = _steps(shape, name, mask_value)
     units = embed_dim // 2 if bidirectional else embed_dim
     # cuDNN refuses a series without a real step, and gaps between real ones.
-    reader = CELLS[cell](units, return_sequences=pooling != "last", use_cudnn=False)
-    x = (layers.Bidirectional(reader) if bidirectional else reader)(x)
+    reader = CELLS[cell](
+        units, return_sequences=pooling != "last", use_cudnn=False, name="reader"
+    )
+    x = (layers.Bidirectional(reader, name="both") if bidirectional else reader)(x)
     x = x if pooling == "last" else _pooled(x, pooling, name, also="last")
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_{cell}")
 
@@ -215,6 +225,10 @@ def tcn(
         mask_value: What all channels of a padding step are; `None`: there is none.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `shortcut`; `block0_conv0`, `block0_norm0`, `block0_conv1`, `block0_norm1`,
+        `block1_conv0`, …
+
     Returns:
         A model from (B, steps, channels) to (B, embed_dim), or (B, steps, embed_dim).
 
@@ -229,15 +243,17 @@ def tcn(
         raise ValueError(f"{name}: num_layers is {num_layers}, expected 1 or more")
     inputs, x = _steps(shape, name, mask_value)
     for i in range(num_layers):
-        shortcut = x if i else MaskedConv1D(embed_dim, 1)(x)
-        for _ in range(2):
+        shortcut = x if i else MaskedConv1D(embed_dim, 1, name="shortcut")(x)
+        for half in range(2):
             x = MaskedConv1D(
                 embed_dim,
                 kernel_size,
                 padding="causal" if causal else "same",
                 dilation_rate=2**i,
+                name=f"block{i}_conv{half}",
             )(x)
-            x = layers.ReLU()(layers.LayerNormalization()(x))
+            norm = layers.LayerNormalization(name=f"block{i}_norm{half}")
+            x = layers.ReLU()(norm(x))
             x = layers.Dropout(dropout)(x)
         x = layers.Add()([shortcut, x])
     return keras.Model(inputs, _pooled(x, pooling, name), name=f"{name}_tcn")
@@ -276,6 +292,10 @@ def transformer(
         mask_value: What all channels of a padding step are; `None`: there is none.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `steps` (channels, embed_dim), `places` (steps, embed_dim), `block0`,
+        `block1`, … (see `TransformerBlock`), `norm`
+
     Returns:
         A model from (B, steps, channels) to (B, embed_dim), or (B, steps, embed_dim).
 
@@ -292,10 +312,10 @@ def transformer(
         raise ValueError(
             f"{name}: shape is {shape}: learned positions need a number of steps"
         )
-    x = PositionEmbedding()(layers.Dense(embed_dim)(x))
-    for _ in range(num_layers):
-        x = TransformerBlock(num_heads, 2 * embed_dim, dropout=dropout)(x)
-    x = _pooled(layers.LayerNormalization()(x), pooling, name)
+    x = layers.Dense(embed_dim, name="steps")(x)
+    x = PositionEmbedding(name="places")(x)
+    x = transformer_blocks(x, num_layers, num_heads, dropout)
+    x = _pooled(layers.LayerNormalization(name="norm")(x), pooling, name)
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_transformer")
 
 

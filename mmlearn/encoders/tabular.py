@@ -139,6 +139,10 @@ def mlp(
         dropout: Rate of dropout after each layer.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `tabular_columns`, after the modality's name (see `Columns`); `hidden0`,
+        `hidden1`, …; `features`
+
     Returns:
         A model from float32 (B, numeric + len(categories)) to (B, embed_dim).
 
@@ -161,7 +165,8 @@ def mlp(
     )
     inputs = keras.Input((columns.columns,), name=name)
     x = columns(inputs)
-    for units in (*hidden, embed_dim):
-        x = layers.Dense(units, activation="relu")(x)
+    names = [*(f"hidden{i}" for i in range(len(hidden))), "features"]
+    for units, layer in zip((*hidden, embed_dim), names, strict=True):
+        x = layers.Dense(units, activation="relu", name=layer)(x)
         x = layers.Dropout(dropout)(x)
     return keras.Model(inputs, x, name=f"{name}_mlp")

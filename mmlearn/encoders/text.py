@@ -6,7 +6,7 @@ Every encoder ignores padding, and gives a text without words a defined, finite 
 import keras
 from keras import layers
 
-from mmlearn.layers import MaskedMean, PositionEmbedding, TransformerBlock
+from mmlearn.layers import MaskedMean, PositionEmbedding, transformer_blocks
 
 CELLS = {"rnn": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}
 
@@ -36,6 +36,9 @@ def bag(
         pooling: `"avg"` (the mean), or `None` for the whole sequence.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `words` (vocab_size, embed_dim), `norm`
+
     Returns:
         A model from ids (B, length) to (B, embed_dim), or (B, length, embed_dim).
 
@@ -44,9 +47,9 @@ def bag(
         (None, 64)
     """
     inputs = keras.Input((length,), dtype="int32", name=name)
-    x = layers.Embedding(vocab_size, embed_dim, mask_zero=True)(inputs)
+    x = layers.Embedding(vocab_size, embed_dim, mask_zero=True, name="words")(inputs)
     x = _hide_words(x, word_dropout)
-    x = layers.LayerNormalization()(_pooled(x, pooling, name))
+    x = layers.LayerNormalization(name="norm")(_pooled(x, pooling, name))
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_bag")
 
 
@@ -76,6 +79,9 @@ def recurrent(
         pooling: `"last"` state, `"avg"` over the words, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `words` (vocab_size, embed_dim); `reader`, or `both` for two directions
+
     Returns:
         A model from ids (B, length) to (B, embed_dim), or (B, length, embed_dim).
 
@@ -94,13 +100,15 @@ def recurrent(
             f"{name}: embed_dim={embed_dim} is odd: two directions share it"
         )
     inputs = keras.Input((length,), dtype="int32", name=name)
-    x = layers.Embedding(vocab_size, embed_dim, mask_zero=True)(inputs)
+    x = layers.Embedding(vocab_size, embed_dim, mask_zero=True, name="words")(inputs)
     x = _hide_words(x, word_dropout)
     units = embed_dim // 2 if bidirectional else embed_dim
     # cuDNN refuses a text without words; the simple RNN has no such variant.
     options = {} if cell == "rnn" else {"use_cudnn": False}
-    reader = CELLS[cell](units, return_sequences=pooling != "last", **options)
-    x = (layers.Bidirectional(reader) if bidirectional else reader)(x)
+    reader = CELLS[cell](
+        units, return_sequences=pooling != "last", name="reader", **options
+    )
+    x = (layers.Bidirectional(reader, name="both") if bidirectional else reader)(x)
     x = x if pooling == "last" else _pooled(x, pooling, name, also="last")
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_{cell}")
 
@@ -130,6 +138,10 @@ def transformer(
         pooling: `"avg"` over the words, or `None` for the sequence.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        `words` (vocab_size, embed_dim), `places` (length, embed_dim), `block0`,
+        `block1`, … (see `TransformerBlock`), `norm`
+
     Returns:
         A model from ids (B, length) to (B, embed_dim), or (B, length, embed_dim).
 
@@ -141,12 +153,11 @@ def transformer(
         (None, 64)
     """
     inputs = keras.Input((length,), dtype="int32", name=name)
-    x = layers.Embedding(vocab_size, embed_dim, mask_zero=True)(inputs)
-    x = PositionEmbedding()(x)
+    x = layers.Embedding(vocab_size, embed_dim, mask_zero=True, name="words")(inputs)
+    x = PositionEmbedding(name="places")(x)
     x = _hide_words(x, word_dropout)
-    for _ in range(num_layers):
-        x = TransformerBlock(num_heads, 2 * embed_dim, dropout=dropout)(x)
-    x = layers.LayerNormalization()(x)
+    x = transformer_blocks(x, num_layers, num_heads, dropout)
+    x = layers.LayerNormalization(name="norm")(x)
     x = _pooled(x, pooling, name)
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_transformer")
 

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from mmlearn.layers import MaskedMean, PositionEmbedding, TransformerBlock
+from mmlearn.layers import MaskedMean, PositionEmbedding, transformer_blocks
 
 
 @keras.saving.register_keras_serializable(package="mmlearn")
@@ -67,6 +67,10 @@ def frames(
         pooling: `"auto"` for the summary, or `None` for the sequence before it.
         name: Name of the modality and of the model's input.
 
+    Weights, by layer:
+        those of the image encoder; then `reader` (gru), or `places`, `block0`
+        (see `TransformerBlock`), `norm` (transformer)
+
     Returns:
         A model from (B, length, height, width, channels) to (B, d), or to
         (B, length, d), with the image encoder's number of features d.
@@ -96,15 +100,14 @@ def frames(
     if pooling not in ("auto", None):
         raise ValueError(f"{name}: pooling is {pooling!r}, choose one of 'auto', None")
     inputs = keras.Input((length, *shapes[0][1:]), name=name)
-    x = EachFrame(image_encoder)(inputs)
+    x = EachFrame(image_encoder, name="each_frame")(inputs)
     dim = shapes[1][1]
     if over_time == "gru":
-        x = layers.GRU(dim, return_sequences=pooling is None)(x)
+        x = layers.GRU(dim, return_sequences=pooling is None, name="reader")(x)
     elif over_time == "transformer":
-        x = TransformerBlock(num_heads, 2 * dim, dropout=dropout)(
-            PositionEmbedding()(x)
-        )
-        x = layers.LayerNormalization()(x)
+        x = PositionEmbedding(name="places")(x)
+        x = transformer_blocks(x, 1, num_heads, dropout)
+        x = layers.LayerNormalization(name="norm")(x)
     if pooling is not None and over_time != "gru":
         x = MaskedMean()(x)
     return keras.Model(inputs, layers.Dropout(dropout)(x), name=f"{name}_{over_time}")

@@ -205,7 +205,9 @@ class _CrossBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         dim, policy = input_shape[-1], self.dtype_policy
-        self.query_norm = keras.layers.LayerNormalization(dtype=policy)
+        self.query_norm = keras.layers.LayerNormalization(
+            dtype=policy, name="query_norm"
+        )
         self.query_norm.build(input_shape)
         self.source_norms, self.attentions = [], []
         for b in self.sources:
@@ -220,9 +222,11 @@ class _CrossBlock(keras.layers.Layer):
             attention.build(input_shape, input_shape)
             self.source_norms.append(norm)
             self.attentions.append(attention)
-        self.mlp_norm = keras.layers.LayerNormalization(dtype=policy)
-        self.mlp_in = keras.layers.Dense(self.mlp_dim, activation="gelu", dtype=policy)
-        self.mlp_out = keras.layers.Dense(dim, dtype=policy)
+        self.mlp_norm = keras.layers.LayerNormalization(dtype=policy, name="mlp_norm")
+        self.mlp_in = keras.layers.Dense(
+            self.mlp_dim, activation="gelu", dtype=policy, name="mlp_in"
+        )
+        self.mlp_out = keras.layers.Dense(dim, dtype=policy, name="mlp_out")
         self.drop = keras.layers.Dropout(self.dropout, dtype=policy)
         self.mlp_norm.build(input_shape)
         self.mlp_in.build(input_shape)

@@ -22,8 +22,7 @@ class BilinearFusion(Fusion):
     W has d_1 · d_2 · units numbers. The factorizations make a joint vector v of far
     fewer, and h = O v + o. With p_m = P_m x_m + c_m of length embed_dim:
 
-    - `"mlb"`: v = p_1 ⊙ p_2, after an `activation` on request (Kim et al. 2017,
-      https://arxiv.org/abs/1610.04325).
+    - `"mlb"`: v = p_1 ⊙ p_2 (Kim et al. 2017, https://arxiv.org/abs/1610.04325).
     - `"mfb"`: p_m has rank times as many entries; v sums each group of `rank` products
       (Yu et al. 2017, https://arxiv.org/abs/1708.01471).
     - `"mfh"`: two such blocks, the second's products times the first's; v joins both
@@ -47,7 +46,8 @@ class BilinearFusion(Fusion):
         chunks: Pieces of block; divides embed_dim; `None` for 4.
         normalize: Signed square root and L2 normalisation of v (of each block or
             chunk); `None` follows the papers: yes for mfb, mfh, block and mcb.
-        activation: Applied to p_1 and p_2, for mlb only.
+        activation: Applied to each p_m, for mlb, mfb and mfh; published code has ReLU
+            or tanh there.
         seed: Seeds mcb's hashes.
 
     Weights (m = 0, 1; k = rank, s = embed_dim / chunks):
@@ -113,7 +113,7 @@ class BilinearFusion(Fusion):
             "rank": kind in _RANKED,
             "chunks": kind == "block",
             "normalize": kind is not None,
-            "activation": kind == "mlb",
+            "activation": kind in ("mlb", "mfb", "mfh"),
         }
         for option, allowed in belongs.items():
             if getattr(self, option) and not allowed:
@@ -211,16 +211,16 @@ class BilinearFusion(Fusion):
 
     def _joint(self, first, second):
         kind, dim = self.factorization, self.embed_dim
-        p = _affine(self.projections, first, second)
+        activation = keras.activations.get(self.activation)
+        p = [activation(x) for x in _affine(self.projections, first, second)]
         if kind == "mlb":
-            activation = keras.activations.get(self.activation)
-            return self._normed(activation(p[0]) * activation(p[1]))
+            return self._normed(p[0] * p[1])
         if kind in ("mfb", "mfh"):
             products = p[0] * p[1]
             v = self._normed(self._pooled(products))
             if kind == "mfb":
                 return v
-            q = _affine(self.second, first, second)
+            q = [activation(x) for x in _affine(self.second, first, second)]
             deeper = self._normed(self._pooled(q[0] * q[1] * products))
             return ops.concatenate([v, deeper], axis=-1)
         if kind == "tucker":
