@@ -2,7 +2,8 @@
 
 A saved model is one zip file: `model.keras`, `card.md` (the data card) and
 `bundle.json` (class names, preprocessing, versions, checksums). The checksums find
-damage, not malice: load only what you trust.
+damage, not malice; what `load` refuses keeps out code, addresses and bombs, but says
+nothing of what the model was trained to answer.
 """
 
 import hashlib
@@ -10,7 +11,6 @@ import json
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ import mmlearn
 
 # Importing `models` and `encoders` registers the classes that a saved model names.
 from mmlearn import encoders, models, text
+from mmlearn.datasets import sources
 from mmlearn.datasets.own import pictures
 
 FORMAT = 1  # version of the files' layout
@@ -32,6 +33,8 @@ _TOKENIZERS = {
     "MiniLMTokenizer": encoders.pretrained.MiniLMTokenizer,
 }
 _MODEL, _CARD, _ABOUT = "model.keras", "card.md", "bundle.json"
+_PLAN = "config.json"  # within model.keras
+_UNSAFE = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
 # Where a fresh process can find a layer's class.
 _KNOWN = {"keras", "keras_hub", mmlearn.__name__}
 
@@ -177,12 +180,7 @@ def save(
             "format": FORMAT,
             "versions": {"mmlearn": mmlearn.__version__, "keras": keras.__version__},
             "class_names": list(class_names),
-            "preprocess": {
-                name: {"kind": how}
-                if how in pictures.FITS
-                else {"kind": type(how).__name__, **how.get_config()}
-                for name, how in preprocess.items()
-            },
+            "preprocess": _told(preprocess),
             "sha256": {name: _digest(folder / name) for name in (_MODEL, _CARD)},
         }
         told = json.dumps(about, ensure_ascii=False, indent=1)
@@ -208,40 +206,90 @@ def load(path: str | Path) -> LoadedModel:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no saved model, is damaged, or was made by a newer mmlearn.
+        ValueError: In one line, if it is no saved model, is damaged, was made by
+            another version, would unpack to far more than its size, names an address or
+            a file to be read, holds code, or its parts do not fit each other.
 
     Example:
         `load("chest.zip").classify(image="x.png", text="note.txt")`
     """
     path = _existing("saved model", Path(path))
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                for name in (_ABOUT, _CARD, _MODEL):
-                    archive.extract(name, folder)
-        except KeyError as error:
-            raise ValueError(f"{path} is no saved model: {error.args[0]}") from error
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as e:
-            raise ValueError(f"{path} is no saved model, or damaged: {e}") from e
         folder = Path(folder)
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
+        try:
+            _unpack(path, (_ABOUT, _CARD, _MODEL), folder)
+            about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+            if (version := about["format"]) != FORMAT:
+                raise ValueError(
+                    f"it has format {version}, this mmlearn reads {FORMAT}: install "
+                    "the version that made it"
+                )
+            for name in (_MODEL, _CARD):
+                if _digest(folder / name) != about["sha256"][name]:
+                    raise ValueError(f"damaged: {name} is not what was saved")
+            _unpack(folder / _MODEL, (_PLAN,), folder)
+            plan = json.loads((folder / _PLAN).read_text(encoding="utf-8"))
+            _refuse_foreign([plan, about["preprocess"]])
+            preprocess = {
+                str(name): kind
+                if (kind := config.pop("kind")) in pictures.FITS
+                else _TOKENIZERS[kind](**config)
+                for name, config in about["preprocess"].items()
+            }
+            model = keras.saving.load_model(folder / _MODEL, compile=False)
+            class_names = tuple(about["class_names"])
+            card = (folder / _CARD).read_text(encoding="utf-8")
+            _check(model, preprocess, card, class_names)
+        except sources.SourceError:  # a tokenizer's files cannot be had, here and now
+            raise
+        except Exception as error:  # a file from anywhere can go wrong anywhere
+            line = str(error).strip().split("\n")[0][:200]
+            kind = "" if type(error) is ValueError else f" ({type(error).__name__})"
             raise ValueError(
-                f"{path} has format {about['format']}, this mmlearn reads {FORMAT}: "
-                "install the version that made it"
+                f"{path} is no saved model that this mmlearn can read{kind}: {line}"
+            ) from error
+    return LoadedModel(model, preprocess, class_names, card)
+
+
+def _unpack(path: Path, names: Sequence[str], folder: Path) -> None:
+    """Unpack files of a zip, unless they are far larger than weights could be."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+        if size > 2**26 and size > 20 * path.stat().st_size:
+            raise ValueError(
+                f"{path.name} would unpack to {size / 1e6:,.0f} MB, which no weights do"
             )
-        for name, expected in about["sha256"].items():
-            if _digest(folder / name) != expected:
-                raise ValueError(f"{path} is damaged: {name} is not what was saved")
-        preprocess = {
-            name: kind
-            if (kind := config.pop("kind")) in pictures.FITS
-            else _TOKENIZERS[kind](**config)
-            for name, config in about["preprocess"].items()
-        }
-        model = keras.saving.load_model(folder / _MODEL, compile=False)
-        card = (folder / _CARD).read_text(encoding="utf-8")
-    return LoadedModel(model, preprocess, tuple(about["class_names"]), card)
+        for name in names:
+            archive.extract(name, folder)
+
+
+def _refuse_foreign(plan: Any) -> None:
+    """Refuse layers that run code of their own, files and addresses that are read."""
+    if isinstance(plan, str) and "://" in plan:
+        raise ValueError(f"it names an address, {plan[:60]!r}, and none is asked")
+    if isinstance(plan, Mapping):
+        if plan.get("class_name") in _UNSAFE:
+            raise ValueError(f"it holds a {plan['class_name']}, which may run any code")
+        if "class_name" in plan:
+            _refuse_unknown(plan["class_name"], plan)
+        if isinstance(plan.get("vocabulary"), str):
+            raise ValueError(f"it would read the file {plan['vocabulary'][:60]!r}")
+        plan = list(plan.values())
+    if isinstance(plan, list):
+        for entry in plan:
+            _refuse_foreign(entry)
+
+
+def _refuse_unknown(kind: str, plan: Mapping) -> None:
+    module = str(plan.get("module") or "keras")
+    if module.split(".")[0] not in _KNOWN | {"builtins"}:
+        raise ValueError(f"it holds a {kind} of {module}, which is none of Keras's")
+    name = str(plan.get("registered_name"))
+    known = keras.saving.get_registered_object(name) is not None
+    if name.startswith(f"{mmlearn.__name__}>") and not known:
+        raise ValueError(
+            f"it holds a {kind}, which this version has not: see docs/upgrading.md"
+        )
 
 
 def _check(model, preprocess: Mapping, card: str, class_names: Sequence[str]) -> None:
@@ -282,12 +330,24 @@ def _check(model, preprocess: Mapping, card: str, class_names: Sequence[str]) ->
                 f"modality {name!r} has shape {shape}: expected a picture (height, "
                 "width, 1 or 3), or a text with its tokenizer in preprocess"
             )
-    for name, kind, module in _layers(keras.saving.serialize_keras_object(model)):
+    plan = keras.saving.serialize_keras_object(model)
+    for name, kind, module in _layers(plan):
         if module.split(".")[0] not in _KNOWN or kind == "Lambda":
             raise ValueError(
                 f"layer {name!r} ({kind}) is code that another process would not have: "
                 "use layers of keras and mmlearn"
             )
+    _refuse_foreign([plan, list(_told(preprocess).values())])
+
+
+def _told(preprocess: Mapping) -> dict[str, dict]:
+    """Preprocessing as JSON."""
+    return {
+        name: {"kind": how}
+        if how in pictures.FITS
+        else {"kind": type(how).__name__, **how.get_config()}
+        for name, how in preprocess.items()
+    }
 
 
 def _layers(plan: Any) -> Iterator[tuple[str, str, str]]:

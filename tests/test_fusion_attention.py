@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from attention_cases import CASES, HEADS, TOKENS, own_weights
 from fusion_cases import BATCH, E
+from fusion_cases import CASES as PLAIN
 from harness import assert_close, assert_equal, fill, gradients, parts, to_numpy
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -33,6 +34,12 @@ def masks_of(name: str, real: dict = REAL) -> list:
 def rows(length: int):
     row = st.lists(st.booleans(), min_size=length, max_size=length)
     return st.lists(row, min_size=BATCH, max_size=BATCH).map(lambda m: np.array(m))
+
+
+@pytest.mark.parametrize("case", [*CASES.values(), *PLAIN.values()])
+def test_weights_have_the_same_names_in_every_model(case):
+    paths, again = ([w.path for w in case.built().weights] for _ in range(2))
+    assert [p.split("/", 1)[1] for p in paths] == [p.split("/", 1)[1] for p in again]
 
 
 @every

@@ -1,5 +1,7 @@
 """Tests of saved models: the same answer elsewhere, and bad input is refused."""
 
+import hashlib
+import io
 import json
 import os
 import subprocess
@@ -229,6 +231,101 @@ def test_an_exchanged_file_and_a_newer_format_are_noticed(folder, tmp_path):
 
 
 # --- asking --------------------------------------------------------------------------
+
+
+def forged(source: Path, path: Path, about=None, plan=None, **files) -> Path:
+    """A saved model, changed by someone who knows to mend the checksums."""
+    with zipfile.ZipFile(source) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    if plan:
+        inner = io.BytesIO()
+        with (
+            zipfile.ZipFile(io.BytesIO(parts["model.keras"])) as old,
+            zipfile.ZipFile(inner, "w") as new,
+        ):
+            for name in old.namelist():
+                data = old.read(name)
+                new.writestr(name, plan(data) if name == "config.json" else data)
+        parts["model.keras"] = inner.getvalue()
+    told = json.loads(parts["bundle.json"])
+    for name in ("model.keras", "card.md"):
+        told["sha256"][name] = hashlib.sha256(parts[name]).hexdigest()
+    if about:
+        told = about(told) or told
+    parts["bundle.json"] = json.dumps(told)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {**parts, **files}.items():
+            archive.writestr(name, data)
+    return path
+
+
+FORGERIES = {
+    "code": (
+        {"plan": lambda d: d.replace(b'"Rescaling"', b'"Lambda"')},
+        "holds a Lambda, which may run any code",
+    ),
+    "a file": (
+        {"plan": lambda d: d.replace(b'"offset": -1', b'"vocabulary": "/etc/passwd"')},
+        "would read the file '/etc/passwd'",
+    ),
+    "an address in a layer": (
+        {"plan": lambda d: d.replace(b'"GlorotUniform"', b'"https://a.b"')},
+        "names an address, 'https://a.b'",
+    ),
+    "an address in a tokenizer": (
+        {
+            "about": lambda a: a["preprocess"].update(
+                text={"kind": "MiniLMTokenizer", "length": 6, "weights": "hf://a/b"}
+            )
+        },
+        "names an address, 'hf://a/b'",
+    ),
+    "a class that is no more": (
+        {"plan": lambda d: d.replace(b"MaskedMean", b"MaskedMedian")},
+        "holds a MaskedMedian, which this version has not: see docs/upgrading.md",
+    ),
+    "a class of the standard library": (
+        {"plan": lambda d: d.replace(b'"keras.initializers"', b'"subprocess"')},
+        "holds a GlorotUniform of subprocess, which is none of Keras's",
+    ),
+    "another tokenizer": (
+        {"about": lambda a: a["preprocess"]["text"].update(kind="Pickle")},
+        "KeyError.*Pickle",
+    ),
+    "a longer text": (
+        {"about": lambda a: a["preprocess"]["text"].update(length=10**9)},
+        "of length 1000000000",
+    ),
+    "no checksum": (
+        {"about": lambda a: a["sha256"].pop("model.keras") and None},
+        "KeyError.*model.keras",
+    ),
+    "a class too few": (
+        {"about": lambda a: a["class_names"].pop() and None},
+        "expected 2 different names",
+    ),
+    "a list": ({"about": lambda a: [a]}, "TypeError"),
+    "an empty card": ({"card.md": ""}, "damaged: card.md"),
+    "a bomb": ({"filling": bytes(10**8)}, "would unpack to 100 MB"),
+}
+
+
+@pytest.mark.parametrize("kind", FORGERIES)
+def test_a_forged_file_is_refused_in_one_line(kind, folder, tmp_path):
+    changes, message = FORGERIES[kind]
+    path = forged(folder / "both.zip", tmp_path / "forged.zip", **changes)
+    with pytest.raises(ValueError, match=message) as caught:
+        saving.load(path)
+    assert str(caught.value).startswith(f"{path} is no saved model")
+    assert "\n" not in str(caught.value)
+
+
+def test_forging_changes_nothing_else(folder, tmp_path, both):
+    path = forged(folder / "both.zip", tmp_path / "same.zip", plan=lambda data: data)
+    for one, other in zip(
+        saving.load(path).model.get_weights(), both.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_file_string_and_path_are_the_same_note(both, folder, monkeypatch):
