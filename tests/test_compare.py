@@ -1,12 +1,17 @@
 """Tests of `compare`: its baselines, its cache, its choices, and what it refuses."""
 
+import ast
 import os
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
+import psutil
 import pytest
 from harness import assert_close
 from known_answers import linear
@@ -472,6 +477,90 @@ def test_a_fit_that_fails_is_named(data):
     with pytest.raises(FloatingPointError) as told:
         compare({"c": concat}, data, seeds=[5], fit=diverged)
     assert told.value.__notes__ == ["('first only' was being trained with seed 5)"]
+
+
+@pytest.mark.parametrize("jobs", [0, -1, True, 1.5])
+def test_a_number_of_processes_is_one_or_more(data, jobs):
+    with pytest.raises(ValueError, match=f"jobs is {jobs}: give the number"):
+        compare({"c": concat}, data, seeds=[0], jobs=jobs)
+
+
+# A notebook's own code, which no other process can import; its processes are counted.
+NOTEBOOK = """
+import sys
+import keras, numpy as np, psutil
+sys.path.insert(0, sys.argv[1])
+import test_compare as t
+from mmlearn import evaluate
+
+class Mine(keras.layers.Dense):
+    pass
+
+def build():
+    made = []
+    for name in ("first", "second"):
+        x = keras.Input((t.DIM,), name=name)
+        made.append(keras.Model(x, Mine(6)(x), name=f"{name}_mine"))
+    return t.fuse(made, t.ConcatFusion(), 4)
+
+def fit(model, data, callbacks):
+    if model.name == "spoilt":
+        raise FloatingPointError("NaN")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(t.inputs_from(model, data.train), data.train.labels, epochs=2, verbose=0)
+
+if __name__ == "__main__":
+    data = t.interactions("unique", dim=t.DIM, num_train=99, num_val=60, num_test=80)[0]
+    both = {
+        jobs: evaluate.compare(
+            {f"at {jobs}": build}, data, seeds=[3, 4], fit=fit, jobs=jobs
+        )
+        for jobs in (1, 2)
+    }
+    for name, found in both[1].predictions.items():
+        np.testing.assert_allclose(
+            both[2].predictions[name.replace("at 1", "at 2")], found, atol=1e-5
+        )
+    assert both[2].cached == {}, "an empty cache each"
+    for model in both[2].models("at 2"):
+        assert isinstance(model.get_layer("first_mine").layers[-1], Mine)
+    try:
+        t.compare({"bad": (lambda: t.renamed(build()), fit)}, data, seeds=[7], jobs=2)
+    except FloatingPointError as error:
+        print(error.__notes__)
+    print([child.pid for child in psutil.Process().children(recursive=True)])
+"""
+
+
+def renamed(model):
+    model.name = "spoilt"
+    return model
+
+
+def process(pid: int) -> psutil.Process | None:
+    """A process, unless it has ended, and nobody has asked how."""
+    with suppress(psutil.NoSuchProcess):
+        found = psutil.Process(pid)
+        return None if found.status() == psutil.STATUS_ZOMBIE else found
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="takes a while")
+def test_processes_side_by_side_train_the_same_and_end_with_the_notebook(tmp_path):
+    script = tmp_path / "notebook.py"
+    script.write_text(NOTEBOOK)
+    ran = subprocess.run(
+        [sys.executable, script, Path(__file__).parent],
+        env={**os.environ, "MMLEARN_RESULTS": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    notes, pids = ran.stdout.strip().splitlines()[-2:]
+    assert notes == "[\"('bad' was being trained with seed 7)\"]"
+    assert ast.literal_eval(pids), "there were processes"
+    gone = [p for p in map(process, ast.literal_eval(pids)) if p is not None]
+    assert not psutil.wait_procs(gone, timeout=30)[1]
 
 
 def test_only_classes_can_be_balanced(data):

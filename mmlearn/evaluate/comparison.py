@@ -1,7 +1,9 @@
 """`compare`: candidates against every baseline they must beat, over seeds."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from mmlearn import training
+from mmlearn import runtime, training
 from mmlearn.datasets import MultimodalDataset
 from mmlearn.evaluate import baselines, metrics, store, tables
 from mmlearn.evaluate.cost import Memory, latency, megabytes
@@ -18,6 +20,12 @@ from mmlearn.models import MultimodalModel, inputs_from
 
 Build = Callable[[], keras.Model]
 Fit = Callable[[keras.Model, MultimodalDataset, list], object]
+
+_ONE_THREAD = {
+    **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"),
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}
 
 
 @dataclass
@@ -153,6 +161,7 @@ def compare(
     singles: Mapping[str, Build] | None = None,
     larger: Mapping[str, Build] | None = None,
     depends_on: Sequence = (),
+    jobs: int = 1,
 ) -> Comparison:
     """Train candidates over seeds, and every baseline that they must beat.
 
@@ -185,6 +194,13 @@ def compare(
         depends_on: What else decides the results and cannot be seen in the functions'
             code: a `Path` (the bytes of a file that they read, such as weights), an
             array, a module, the value of an environment variable.
+        jobs: Fits that run side by side, in processes of one thread each (on a GPU, one
+            after another). What is trained so is the same whatever their number, and
+            differs by rounding from what all threads compute; times are those of one
+            thread. Processes come from joblib: within
+            `joblib.parallel_config(backend="dask")` they may be on other machines. A
+            Dask worker draws random numbers of its own between a fit's: a seed is then
+            one repetition, but none that can be repeated.
 
     Returns:
         A `Comparison`, which displays as a table.
@@ -192,7 +208,8 @@ def compare(
     Raises:
         ValueError: If there is no candidate, seed, validation or test sample, a seed
             repeats, a name is taken, a modality's encoder cannot be found, classes are
-            to be balanced where there are none, or a file in `depends_on` is missing.
+            to be balanced where there are none, a file in `depends_on` is missing, or
+            `jobs` is below 1.
     """
     seeds = [int(seed) for seed in seeds]
     if not candidates or not seeds:
@@ -208,6 +225,10 @@ def compare(
     for path in depends_on:
         if isinstance(path, Path) and not path.is_file():
             raise ValueError(f"depends_on names {path}, which is no file")
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise ValueError(f"jobs is {jobs!r}: give the number of processes, 1 or more")
+    if any("gpu" in name.lower() for name in runtime.devices()):
+        jobs = 1
     scale = fit is None and metrics.task_of(data.train.labels) == "regression"
     fit = fit or partial(_fit, epochs=epochs, batch_size=batch_size, balance=balance)
     plans = {n: c if isinstance(c, tuple) else (c, fit) for n, c in candidates.items()}
@@ -223,23 +244,35 @@ def compare(
     progress = training.Progress("comparing models", most * len(seeds))
     fingerprint = store.key(data, depends_on)
 
-    def run(name, build, by):
-        if scale and by is fit:
-            build = partial(_scaled, build, *_unit(data.train.labels))
-        _run(found, data, fingerprint, seeds, progress, name, build, by)
+    def run(plans):
+        if scale:
+            unit = _unit(data.train.labels)
+            plans = {
+                name: (partial(_scaled, build, *unit) if by is fit else build, by)
+                for name, (build, by) in plans.items()
+            }
+        keys = {
+            name: {s: store.key(fingerprint, code, s) for s in seeds}
+            for name, plan in plans.items()
+            for code in [store.key(*plan)]
+        }
+        ready = _side_by_side(plans, keys, data, progress, jobs) if jobs > 1 else {}
+        for name, plan in plans.items():
+            _run(found, data, keys[name], progress, name, *plan, ready.get(name, {}))
 
     order = [*(f"{m} only" for m in alone), *candidates]
-    for name in order:
-        run(name, *plans[name])
+    run({name: plans[name] for name in order})
     only = order[: len(alone)]
     found.single = max(only, key=lambda name: found.validation[name].mean())
     modality = dict(zip(only, alone, strict=True))[found.single]
     size = max(found.parameters[name] for name in candidates)
     rivals, outputs = [*dict.fromkeys([*larger, modality])], baselines.outputs_of(data)
     progress.fits = (len(plans) + len(rivals)) * len(seeds)
-    for m in rivals:
-        enlarged = partial(baselines.enlarged, alone[m], m, size, outputs)
-        run(f"{m}, equal size", larger.get(m, enlarged), fit)
+    builds = {
+        m: larger.get(m, partial(baselines.enlarged, alone[m], m, size, outputs))
+        for m in rivals
+    }
+    run({f"{m}, equal size": (build, fit) for m, build in builds.items()})
     return found
 
 
@@ -250,24 +283,23 @@ def _named(new, taken: Mapping):
     return new
 
 
-def _run(found, data, fingerprint, seeds, progress, name, build, fit) -> None:
+def _run(found, data, keys, progress, name, build, fit, ready) -> None:
     """Train one model over the seeds, or find it in the cache; note what came out."""
-    results, fresh, code = [], {}, store.key(build, fit)
-    for seed in seeds:
-        key = store.key(fingerprint, code, seed)
-        result = store.load(key)
+    results, fresh = [], {}
+    for seed, key in keys.items():
+        result = ready.get(seed)
         if result is None:
-            try:
-                result, fresh[seed] = _trained(build, fit, data, seed, progress)
-            except Exception as error:
-                error.add_note(f"({name!r} was being trained with seed {seed})")
-                raise
+            result = store.load(key)
+            if result is not None:
+                found.cached[name] = found.cached.get(name, 0) + 1
+                progress.on_train_end()
+        if result is None:
+            shown = [_Epochs(progress)]
+            result, fresh[seed] = _trained(name, build, fit, data, seed, shown)
+            progress.on_train_end()
             if not results:
                 result["latency"] = _latency(fresh[seed], data.test)
             store.save(key, result)
-        else:
-            found.cached[name] = found.cached.get(name, 0) + 1
-            progress.on_train_end()
         results.append(result)
     found.predictions[name] = np.stack([r["test"] for r in results])
     right = [metrics.correct(r["val"], data.val.labels).mean() for r in results]
@@ -275,21 +307,76 @@ def _run(found, data, fingerprint, seeds, progress, name, build, fit) -> None:
     found.parameters[name] = int(results[0]["parameters"])
     found.seconds[name] = np.array([float(r["seconds"]) for r in results])
     found.memory[name] = np.array([float(r["memory"]) for r in results])
-    found._trained[name] = partial(_restored, build, seeds, results, fresh)
+    found._trained[name] = partial(_restored, build, list(keys), results, fresh)
     timed = [r["latency"] for r in results if "latency" in r]
-    # Cached results of other seeds' company may all be without.
-    timed = timed or [_latency(found.models(name)[0], data.test)]
+    if not timed:  # by processes side by side
+        timed = [_latency(found.models(name)[0], data.test)]
+        store.save(next(iter(keys.values())), results[0] | {"latency": timed[0]})
     found.latency[name] = tuple(timed[0].tolist())
 
 
-def _trained(build, fit, data, seed, progress) -> tuple[dict, keras.Model]:
+def _side_by_side(plans, keys, data, progress, jobs) -> dict[str, dict[int, dict]]:
+    """Train in processes what is not in the cache: name → seed → what came out.
+
+    Weights come back, no models: a process need not know a notebook's layers.
+    """
+    import joblib
+
+    policy = keras.mixed_precision.global_policy().name
+    tasks = [
+        joblib.delayed(_in_a_process)(name, *plans[name], data, seed, policy)
+        for name, named in keys.items()
+        for seed, key in named.items()
+        if store.load(key) is None
+    ]
+    ready = {name: {} for name in plans}
+    progress.on_train_begin()
+    with _one_thread_each():
+        workers = joblib.Parallel(jobs, return_as="generator_unordered")
+        for name, seed, result in workers(tasks):
+            store.save(keys[name][seed], result)
+            ready[name][seed] = result
+            progress.params = {"epochs": 1}
+            progress.on_epoch_end(0)
+            progress.on_train_end()
+    return ready
+
+
+@contextmanager
+def _one_thread_each():
+    """Tell processes that start now; libraries read it when they are loaded."""
+    kept = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _in_a_process(name, build, fit, data, seed, policy) -> tuple[str, int, dict]:
+    # A process on another machine was started by someone else.
+    os.environ.update(_ONE_THREAD)
+    keras.mixed_precision.set_global_policy(policy)
+    result, _ = _trained(name, build, fit, data, seed, [])
+    keras.utils.clear_session()
+    return name, seed, result
+
+
+def _trained(name, build, fit, data, seed, callbacks) -> tuple[dict, keras.Model]:
     keras.utils.set_random_seed(seed)
-    model = build()
-    with Memory() as memory:
-        start = time.perf_counter()
-        fit(model, data, [_Epochs(progress)])
-        seconds = time.perf_counter() - start
-    progress.on_train_end()
+    try:
+        model = build()
+        with Memory() as memory:
+            start = time.perf_counter()
+            fit(model, data, callbacks)
+            seconds = time.perf_counter() - start
+    except Exception as error:
+        error.add_note(f"({name!r} was being trained with seed {seed})")
+        raise
     # Predictions would be traced once more for each number of steps at a time.
     model.steps_per_execution = 1
     result = {
