@@ -15,7 +15,6 @@ from benchmarks import timing
 from mmlearn import datasets, encoders, evaluate, fusion, models
 from mmlearn.text import WordTokenizer
 
-
 VOCAB, LENGTH = 1000, 12
 
 
