@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmlearn.evaluate.metrics import of_classes
+from mmlearn.evaluate.metrics import need, of_classes
 
 METHODS = ("lac", "aps")
 
@@ -88,6 +88,7 @@ def conformal(
         raise ValueError(f"method is {method!r}: choose one of {', '.join(METHODS)}")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha is {alpha}: expected a share between 0 and 1")
+    need(labels, "a conformal set", "classes")
     scores = _of_labels(_scores(_checked(probabilities), method), labels)
     # Without the tiny step down, 0.9 · 10 in floating point can be a little above 9.
     rank = int(np.ceil((len(scores) + 1) * (1 - alpha) - 1e-9))

@@ -97,8 +97,13 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Estimate:
 
     Args:
         probabilities: Shape (seeds, N, num_classes), or (N, num_classes) for one seed.
-        labels: Class numbers, shape (N,).
+        labels: Class numbers, shape (N,), or zeros and ones (N, num_labels), where it
+            is the share of labels that are right.
+
+    Raises:
+        ValueError: If the labels are numbers to predict.
     """
+    need(labels, "accuracy", "classes", "multilabel")
     return interval(correct(probabilities, labels).mean(axis=1))
 
 
@@ -238,6 +243,7 @@ def calibration(
     Raises:
         ValueError: If these are no probabilities.
     """
+    need(labels, "calibration", "classes", "multilabel")
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     # Float32 probabilities may miss 1 by a little; NaN is within no bounds.
     if not ((probabilities >= 0) & (probabilities <= 1 + 1e-5)).all():

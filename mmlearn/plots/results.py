@@ -57,9 +57,19 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -
         labels: True class numbers, shape (N,).
         predicted: Predicted class numbers, shape (N,).
         names: Class names.
+
+    Raises:
+        ValueError: If these are no class numbers.
     """
     from sklearn.metrics import confusion_matrix
 
+    for what, numbers in (("labels", labels), ("predicted", predicted)):
+        numbers = np.asarray(numbers)
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+            raise ValueError(
+                f"{what} are {numbers.dtype} of shape {numbers.shape}, expected class "
+                "numbers (N,); of probabilities, take argmax(axis=-1)"
+            )
     counts = confusion_matrix(labels, predicted, labels=range(len(names)))
     wrong = counts * (1 - np.eye(len(names), dtype=int))
     true, taken = np.unravel_index(wrong.argmax(), wrong.shape)
