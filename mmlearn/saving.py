@@ -22,15 +22,15 @@ import numpy as np
 import mmlearn
 
 # Importing `models` and `encoders` registers the classes that a saved model names.
-from mmlearn import encoders, models, text
+from mmlearn import encoders, files, models, text
 from mmlearn.datasets import sources
 from mmlearn.datasets.own import pictures
 
 FORMAT = 1  # version of the files' layout
 
 _TOKENIZERS = {
-    "WordTokenizer": text.WordTokenizer,
-    "MiniLMTokenizer": encoders.pretrained.MiniLMTokenizer,
+    "WordTokenizer": text.WordTokenizer.from_config,
+    "MiniLMTokenizer": lambda config: encoders.pretrained.MiniLMTokenizer(**config),
 }
 _MODEL, _CARD, _ABOUT = "model.keras", "card.md", "bundle.json"
 _PLAN = "config.json"  # within model.keras
@@ -169,11 +169,10 @@ def save(
             card is empty, or a layer's class cannot be found by another process.
     """
     path = Path(path)
-    _refuse_existing(path)
     _check(model, preprocess, card, class_names)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
-        folder = Path(folder)
+    with files.written(path) as part:
+        folder = part.parent / "parts"
+        folder.mkdir()
         model.save(folder / _MODEL)
         (folder / _CARD).write_text(card, encoding="utf-8")
         about = {
@@ -185,13 +184,10 @@ def save(
         }
         told = json.dumps(about, ensure_ascii=False, indent=1)
         (folder / _ABOUT).write_text(told, encoding="utf-8")
-        partial = folder / "saved.zip"
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in (_ABOUT, _CARD, _MODEL):
                 archive.write(folder / name, name)
-        load(partial)
-        _refuse_existing(path)
-        os.replace(partial, path)
+        load(part)
     return path
 
 
@@ -233,7 +229,7 @@ def load(path: str | Path) -> LoadedModel:
             preprocess = {
                 str(name): kind
                 if (kind := config.pop("kind")) in pictures.FITS
-                else _TOKENIZERS[kind](**config)
+                else _TOKENIZERS[kind](config)
                 for name, config in about["preprocess"].items()
             }
             model = keras.saving.load_model(folder / _MODEL, compile=False)
@@ -419,14 +415,6 @@ def _existing(name: str, path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{name}: there is no file {str(path)!r}")
     return path
-
-
-def _refuse_existing(path: Path) -> None:
-    if path.exists():
-        raise FileExistsError(
-            f"{path} exists already and is not overwritten: choose another name, or "
-            "remove it"
-        )
 
 
 def _digest(path: Path) -> str:

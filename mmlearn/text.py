@@ -15,21 +15,24 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from mmlearn import files
+
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
 
 
 class WordTokenizer:
     """Turn texts into rows of word ids with a fixed length.
 
-    A text is lower-cased, stripped of accents and punctuation, and split into words
-    (Chinese text into characters); stop words are dropped and
-    words are stemmed on request.
+    A text is lower-cased, stripped of punctuation, and split into words (Chinese text
+    into characters); accents are stripped, stop words dropped and words stemmed on
+    request.
 
     Args:
         vocabulary: Words, the position being the id; starts with `[PAD]`, `[UNK]`.
         length: Ids in a row: longer texts are cut, shorter ones padded with 0.
         stop_words: Drop common English words (scikit-learn's list).
         stem: Reduce English words to their stem (Snowball): "wheels" → "wheel".
+        strip_accents: Read é as e, ñ as n; but also が as か, й as и: other words.
 
     Raises:
         ValueError: If the vocabulary does not start with `[PAD]`, `[UNK]`, repeats a
@@ -48,6 +51,7 @@ class WordTokenizer:
         *,
         stop_words: bool = False,
         stem: bool = False,
+        strip_accents: bool = False,
     ):
         self.vocabulary = list(vocabulary)
         if self.vocabulary[:2] != [PADDING, UNKNOWN]:
@@ -60,6 +64,13 @@ class WordTokenizer:
         if length < 1:
             raise ValueError(f"length is {length}, expected at least 1 word")
         self.length, self.stop_words, self.stem = length, stop_words, stem
+        self.strip_accents = strip_accents
+        self._normalizer = normalizers.Sequence(
+            [
+                normalizers.NFC(),  # é may be written as one sign, or as two
+                normalizers.BertNormalizer(lowercase=True, strip_accents=strip_accents),
+            ]
+        )
         ids = {word: i for i, word in enumerate(self.vocabulary)}
         self._encoder = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
         self._encoder.enable_truncation(length)
@@ -74,6 +85,7 @@ class WordTokenizer:
         vocab_size: int = 2000,
         stop_words: bool = False,
         stem: bool = False,
+        strip_accents: bool = False,
     ) -> "WordTokenizer":
         """Make a tokenizer whose vocabulary is the most frequent words of `texts`.
 
@@ -85,6 +97,7 @@ class WordTokenizer:
             vocab_size: Largest number of ids, padding and unknown included.
             stop_words: Drop common English words.
             stem: Reduce English words to their stem.
+            strip_accents: Read é as e, ñ as n; but also が as か, й as и.
 
         Raises:
             ValueError: If there is no word in `texts` or `vocab_size` is below 3.
@@ -93,14 +106,19 @@ class WordTokenizer:
             raise ValueError(
                 f"vocab_size is {vocab_size}: [PAD], [UNK] and a word are 3"
             )
-        shell = cls([PADDING, UNKNOWN], length, stop_words=stop_words, stem=stem)
+        options = {
+            "stop_words": stop_words,
+            "stem": stem,
+            "strip_accents": strip_accents,
+        }
+        shell = cls([PADDING, UNKNOWN], length, **options)
         words = shell.split(texts)
         if not any(words):
             raise ValueError("the texts hold no word: a vocabulary needs at least one")
         counts = Counter(word for row in words for word in row)
         frequent = sorted(counts, key=lambda word: (-counts[word], word))
         vocabulary = [PADDING, UNKNOWN, *frequent[: vocab_size - 2]]
-        return cls(vocabulary, length, stop_words=stop_words, stem=stem)
+        return cls(vocabulary, length, **options)
 
     def split(self, texts: Iterable[str]) -> list[list[str]]:
         """Return the standardised words of each text.
@@ -127,21 +145,28 @@ class WordTokenizer:
         Raises:
             FileExistsError: If the file is there already.
         """
-        with open(path, "x", encoding="utf-8") as file:
-            json.dump(self.get_config(), file, ensure_ascii=False, indent=1)
+        told = json.dumps(self.get_config(), ensure_ascii=False, indent=1)
+        with files.written(path) as part:
+            part.write_text(told, encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "WordTokenizer":
         """Read a tokenizer that `save` wrote."""
-        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        return cls.from_config(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "WordTokenizer":
+        """Return the tokenizer of a `get_config`; older ones stripped accents."""
+        return cls(**{"strip_accents": True, **config})
 
     def get_config(self) -> dict[str, Any]:
-        """Return what makes an equal tokenizer: `WordTokenizer(**config)`."""
+        """Return what makes an equal tokenizer, by `from_config`."""
         return {
             "vocabulary": self.vocabulary,
             "length": self.length,
             "stop_words": self.stop_words,
             "stem": self.stem,
+            "strip_accents": self.strip_accents,
         }
 
     def _words(self, text: str) -> list[str]:
@@ -150,7 +175,7 @@ class WordTokenizer:
                 f"a text is {text!r} ({type(text).__name__}), expected a string; "
                 "write an absent text as ''"
             )
-        pieces = _SPLITTER.pre_tokenize_str(_NORMALIZER.normalize_str(text))
+        pieces = _SPLITTER.pre_tokenize_str(self._normalizer.normalize_str(text))
         words = [word for word, _ in pieces]
         if self.stop_words:
             words = [word for word in words if word not in self._stop_words]
@@ -169,7 +194,6 @@ class WordTokenizer:
         return snowballstemmer.stemmer("english")
 
 
-_NORMALIZER = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
 _SPLITTER = pre_tokenizers.Sequence(
     [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(behavior="removed")]
 )

@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmlearn import files
 from mmlearn.datasets import sources
 
 _TEMPLATES = Path(__file__).parent / "templates" / "archive"
@@ -39,11 +39,8 @@ def pack(target: Path, root: Path | None) -> list[str]:
             "this is no clone of the repository: run it in one, so that only its own "
             "files go into the archive"
         )
-    if target.exists():
-        raise FileExistsError(f"{target} exists already: choose another name")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        wheels, part = Path(folder, "wheels"), Path(folder, "part.zip")
+    with files.written(target) as part:
+        wheels = part.parent / "wheels"
         for lock, options in _LOCKS.items():
             _pip("wheel", "-q", "-w", str(wheels), "-r", str(root / lock), *options)
         missing = []
@@ -61,7 +58,6 @@ def pack(target: Path, root: Path | None) -> list[str]:
                     continue
                 for file, inside in _files(*found):
                     archive.write(file, f"{_FOLDER}/{inside}", zipfile.ZIP_STORED)
-        os.replace(part, target)
     return missing
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import nbformat
 
+from mmlearn import files
+
 from . import learner_versions, links, notebooks
 
 _TEMPLATES = Path(__file__).parent / "templates" / "course"
@@ -38,19 +40,18 @@ def new(folder: Path, root: Path | None) -> tuple[list[Path], list[Path]]:
         )
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: give the name of a folder")
-    files = {path.name: path.read_bytes() for path in sorted(_TEMPLATES.iterdir())}
+    contents = {path.name: path.read_bytes() for path in sorted(_TEMPLATES.iterdir())}
     for path in sources:
         name = learner_versions.learner_path(path).stem
-        files[f"source/{name}/{name}.ipynb"] = _assignment(path)
+        contents[f"source/{name}/{name}.ipynb"] = _assignment(path)
         for data in sorted(path.parent.glob(f"data/{name[:2]}_*")):
-            files[f"source/{name}/data/{data.name}"] = data.read_bytes()
+            contents[f"source/{name}/data/{data.name}"] = data.read_bytes()
     written, kept = [], []
-    for name, content in files.items():
+    for name, content in contents.items():
         target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with target.open("xb") as file:
-                file.write(content)
+            with files.written(target) as part:
+                part.write_bytes(content)
             written.append(target)
         except FileExistsError:
             kept.append(target)

@@ -10,6 +10,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from mmlearn import files
+
 from . import links
 
 _NAME = re.compile(r"(?:(?P<number>\d\d)_)?[a-z0-9]+(?:_[a-z0-9]+)*")
@@ -37,13 +39,8 @@ def write(name: str, root: Path | None) -> Path:
     else:
         path = _in_course(name, root)
     text = nbformat.writes(_notebook(path)).rstrip("\n") + "\n"
-    try:
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except FileExistsError:
-        raise FileExistsError(
-            f"{path} is there already and stays as it is: choose another name"
-        ) from None
+    with files.written(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 

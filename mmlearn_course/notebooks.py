@@ -6,9 +6,7 @@ header table, the tags and the headline result live; it never runs anything.
 
 import ast
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4.rwbase import rejoin_lines
+
+from mmlearn import files
 
 HEADER_KEYS = ("You will learn", "You need", "Data", "Time and memory", "Open in")
 
@@ -151,16 +151,8 @@ def write_atomically(path: Path, text: str) -> None:
         text: The whole content.
     """
     path = path.resolve()  # a link stays one
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The same folder: os.replace is atomic only within one file system.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with files.written(path, replace=True) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
-        if path.exists():
-            shutil.copymode(path, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def tags(cell: NotebookNode) -> list[str]:

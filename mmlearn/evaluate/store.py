@@ -12,7 +12,6 @@ import hashlib
 import os
 import pickle
 import sys
-import tempfile
 import types
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -24,6 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mmlearn import files
 from mmlearn.datasets import sources
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -77,7 +77,8 @@ def save(name: str, arrays: Mapping[str, np.ndarray]) -> None:
     if (where := folder()) is None:
         return
     try:
-        _write(where, name, arrays)
+        with files.written(where / f"{name}.npz", replace=True) as part:
+            np.savez(part, **arrays)
     except OSError as error:
         _complain(f"results are not kept for the next time: {error}")
 
@@ -85,18 +86,6 @@ def save(name: str, arrays: Mapping[str, np.ndarray]) -> None:
 @cache  # once will do
 def _complain(message: str) -> None:
     print(message, file=sys.stderr)
-
-
-def _write(where: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    where.mkdir(parents=True, exist_ok=True)
-    handle, path = tempfile.mkstemp(dir=where, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(path, where / f"{name}.npz")
-    except BaseException:
-        Path(path).unlink(missing_ok=True)
-        raise
 
 
 @cache

@@ -55,7 +55,7 @@ def test_nothing_is_overwritten(course, write, monkeypatch, capsys, name):
     assert list(path.parent.iterdir()) == [path]
     assert path.read_bytes() == before
     err = capsys.readouterr().err
-    assert "03_here.ipynb is there already" in err and err.count("\n") == 1
+    assert "03_here.ipynb exists already" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mmlearn import files
 from mmlearn.datasets import sources
 
 
@@ -150,9 +149,5 @@ def _read(path: Path, rows: int) -> np.ndarray | None:
 
 
 def _write(path: Path, found: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Only a complete file gets the name that is looked for.
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
-        partial = Path(folder) / path.name
-        np.savez(partial, features=found)
-        os.replace(partial, path)
+    with files.written(path, replace=True) as part:
+        np.savez(part, features=found)
