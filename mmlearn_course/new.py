@@ -59,7 +59,7 @@ def _in_course(name: str, root: Path | None) -> Path:
     topic = name.removeprefix(f"{match['number']}_")
     for path in sorted(folder.glob(f"[0-9][0-9]_{topic}.ipynb")):
         raise FileExistsError(
-            f"{path} is there already and stays as it is: choose another name"
+            f"{path} exists already and is not overwritten: choose another name"
         )
     taken = {p.name[:2]: p for p in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     number = match["number"]

@@ -213,6 +213,24 @@ def test_keras_encoders_scale_as_their_weights_expect():
     )
 
 
+def test_efficientnet_normalises_with_the_epsilon_of_its_weights():
+    """x / √(variance + 10⁻³): where a channel hardly varies, ε decides."""
+    model = pretrained.image(weights=None, resolution=32)
+    inner = [model, *(part for part in model.layers if isinstance(part, keras.Model))]
+    norms = [
+        layer
+        for part in inner
+        for layer in part.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    assert len(norms) == 49
+    for norm in norms:
+        norm.moving_variance.assign(keras.ops.zeros_like(norm.moving_variance))
+        ones = np.ones((1, 1, 1, norm.moving_mean.shape[0]), "float32")
+        found = keras.ops.convert_to_numpy(norm(ones, training=False))
+        np.testing.assert_allclose(found, 1 / np.sqrt(1e-3), rtol=1e-4)
+
+
 def test_a_grey_picture_is_the_same_as_its_three_equal_channels():
     grey = pretrained.image(shape=(32, 32, 1), resolution=48, weights=None)
     grey.set_weights(small().get_weights())
