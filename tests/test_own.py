@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmlearn import datasets, evaluate
+from mmlearn import datasets, encoders, evaluate
 from mmlearn.datasets.splits import deal
+from mmlearn.fusion import ConcatFusion
+from mmlearn.models import fuse
 
 ROOT = Path(__file__).parent.parent
 SPLITS = ("train", "val", "test")
@@ -91,6 +93,99 @@ def test_a_picture_is_fitted_in_without_cutting_or_distorting(folder):
     assert not image[:2].any() and not image[6:].any()
     grey = load(folder, channels=1)
     assert grey.train["image"].shape[1:] == (8, 8, 1)
+
+
+def test_pictures_come_with_columns_of_numbers_and_names(folder, capsys):
+    add_column(folder, "sex", lambda n: "fm"[n % 2])
+    tables = {"person": ["sex", "age"], "signs": "fever"}
+    data = load(folder, tables=tables, categories=["sex"])
+    assert "person, category sex: 0 = f, 1 = m" in capsys.readouterr().out
+    assert data.modalities == ("image", "text", "person", "signs")
+    for name in SPLITS:
+        part = data[name]
+        assert part["person"].dtype == np.float32
+        found = np.stack([part.index + 0.5, part.index % 2], axis=1)
+        np.testing.assert_array_equal(part["person"], found)  # numbers first
+        np.testing.assert_array_equal(part["signs"], part.index[:, None] % 2)
+    mlp = encoders.tabular.mlp(1, (2,), name="person")
+    assert mlp.predict(data.test["person"], verbose=0).shape == (len(data.test), 64)
+
+
+def test_rows_without_a_picture_are_absent(folder, capsys):
+    for row in (2, 7, 12):
+        edit(folder, row, f"{row - 2}.png", "")
+    edit(folder, 7, "text, 5", "")
+    for n in (0, 5, 10):
+        (folder / f"pictures/{n}.png").unlink()
+    data = load(folder, tables={"person": "age"})
+    assert "3 of 30 rows of notes.csv have no picture" in capsys.readouterr().out
+    for name in SPLITS:
+        part = data[name]
+        gone = np.isin(part.index, (0, 5, 10))
+        np.testing.assert_array_equal(part.presence["image"], ~gone)
+        np.testing.assert_array_equal(part.presence["text"], part.index != 5)
+        assert part.presence["person"].all() and not part["image"][gone].any()
+    assert not [leak for leak in datasets.leaks(data) if leak.kind == "same array"]
+
+    def build():
+        parts = [
+            encoders.image.lenet(filters=2, embed_dim=4, shape=(28, 28, 3)),
+            encoders.tabular.mlp(1, name="person"),
+        ]
+        return fuse(parts, ConcatFusion(), head=2, presence=True)
+
+    model = build()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    data = load(folder, size=28, tables={"person": "age"})
+    history = model.fit(
+        model.inputs_from(data.train), data.train.labels, epochs=1, verbose=0
+    )
+    assert np.isfinite(history.history["loss"]).all()
+    alone = model.predict(model.inputs_from(data.test), verbose=0)
+    black = data.test.replace(image=data.test["image"] + 7)
+    changed = np.abs(model.predict(model.inputs_from(black), verbose=0) - alone)
+    assert not changed[data.test.presence["image"] == 0].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tables": {"person": "wrong"}}, "no column 'wrong'"),
+        ({"tables": {"person": "label"}}, "'label' is an input and the label"),
+        ({"tables": {"image": "age"}}, "a table is named 'image'"),
+        ({"tables": {"person": "text"}}, "row 2, column 'text': found 'text, 0'"),
+        ({"tables": {"p": "age"}, "categories": ["sex"]}, "'sex' is in no table"),
+        ({"categories": ["age"]}, "'age' is in no table"),
+    ],
+)
+def test_columns_that_cannot_be_a_table_are_refused(folder, options, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+        load(folder, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_category_and_no_picture_at_all_are_refused(folder):
+    add_column(folder, "sex", lambda n: "" if n == 4 else "f")
+    with pytest.raises(ValueError, match="row 6: column 'sex' is empty"):
+        load(folder, tables={"person": "sex"}, categories=["sex"])
+    add_column(folder, "none", lambda n: "")
+    with pytest.raises(ValueError, match="column 'none' is empty: no row has"):
+        load(folder, file="none")
+
+
+def test_a_table_may_hold_categories(tmp_path, capsys):
+    rows = [f"{n},{['red', 'blue'][n % 2]},{n % 2}" for n in range(20)]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["size,colour,label", *rows]))
+    options = {"shares": SHARES, "categories": ["colour"]}
+    data = datasets.from_csv(path, {"thing": ["colour", "size"]}, **options)
+    assert "thing, category colour: 0 = blue, 1 = red" in capsys.readouterr().out
+    for name in SPLITS:
+        index = data[name].index
+        expected = np.stack([index, 1 - index % 2], axis=1)
+        np.testing.assert_array_equal(data[name]["thing"], expected)
+    with pytest.raises(ValueError, match="without time="):
+        datasets.from_csv(path, {"thing": "colour"}, time="size", **options)
 
 
 def test_a_column_split_is_followed(folder):
@@ -229,7 +324,6 @@ WRONG_FOLDERS = {
     "cell too few": (lambda f: edit(f, 9, ",7.5", ""), {}, ["row 9", "5 cells"]),
     "open quote": (lambda f: edit(f, 31, '29"', "29"), {}, ["not a CSV file"]),
     "twice": (lambda f: edit(f, 9, "7.png", "3.png"), {}, ["rows 5 and 9", "'3.png'"]),
-    "no name": (lambda f: edit(f, 9, "7.png", ""), {}, ["row 9", "'file' is empty"]),
     "no label": (lambda f: edit(f, 9, ",b,", ", ,"), {}, ["row 9", "label is empty"]),
     "one sample": (lambda f: edit(f, 9, ",b,", ",c,"), {}, ["row 9", "'c'", "one sam"]),
     "one class": (lambda f: None, {"label": "text"}, ["'text, 0'", "one sample"]),

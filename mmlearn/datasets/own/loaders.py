@@ -30,6 +30,8 @@ def from_folder(
     channels: int = 3,
     file: str = "file",
     text: str | None = "text",
+    tables: Mapping[str, str | Sequence[str]] | None = None,
+    categories: Sequence[str] = (),
     label: str | Sequence[str] = "label",
     regression: bool = False,
     split: str | None = "split",
@@ -40,19 +42,25 @@ def from_folder(
     """Load a folder of images and a CSV with a row for each: file name, text, label.
 
     The modalities are `image`, uint8 (N, size, size, channels), and `text`, strings; an
-    empty text stays `""`, the value of "no text". A picture is fitted into the square
+    empty text stays `""`, the value of "no text"; `tables` adds columns of numbers and
+    categories. A picture is fitted into the square
     with a black border, so that nothing is cut or distorted (`saving.save` is told so
     by `preprocess={"image": "pad"}`); what is transparent becomes white. `index` is the
     row's number in the CSV, from 0. Images without a row are left out, which is
-    printed.
+    printed. Where rows have no file, the data set has `presence`: their picture is
+    black and absent, and so is an empty text.
 
     Args:
         images_folder: The folder of the images; names in the CSV are relative to it.
         csv: The file, UTF-8, comma-separated (tab-separated if it ends in `.tsv`).
         size: Height and width of the pictures, pixels.
         channels: 3 for colour, 1 for grey.
-        file: Column of the file names, each once.
+        file: Column of the file names, each once; empty where there is no picture.
         text: Column of the texts; `None` if there are none.
+        tables: Modality → its columns; float32 (N, columns), numbers first, then
+            categories as numbers 0, 1, …, as `encoders.tabular.mlp` takes them.
+        categories: Those of the tables' columns that hold names instead of numbers.
+            Which number means which name is printed.
         label: Column of the classes; or several columns of zeros and ones, one for each
             label that a sample may have.
         regression: The column `label` is a number to predict.
@@ -80,13 +88,22 @@ def from_folder(
             f"size is {size}, channels {channels}: expected pixels from 1, and 1 or 3"
         )
     texts = [] if text is None else [text]
-    table.require(frame, [file, *texts, *table.listed(label)], csv)
-    table.once(frame, file, csv)
+    tables = {name: table.listed(columns) for name, columns in (tables or {}).items()}
+    if taken := {"image", "text", "presence"} & set(tables):
+        raise ValueError(f"a table is named {min(taken)!r}, as something else is")
+    _refuse_tables(tables, categories, label, csv)
+    columns = [column for own in tables.values() for column in own]
+    table.require(frame, [file, *texts, *columns, *table.listed(label)], csv)
+    named = frame[file].str.strip() != ""
+    if not named.any():
+        raise ValueError(f"{csv}, column {file!r} is empty: no row has a picture")
+    table.once(frame[named], file, csv)
+    black = np.zeros((size, size, channels), "uint8")
     arrays = [
-        _picture(folder / name, row, csv, size, channels)
+        _picture(folder / name, row, csv, size, channels) if named[row] else black
         for row, name in frame[file].items()
     ]
-    listed = {(folder / name).resolve() for name in frame[file]}
+    listed = {(folder / name).resolve() for name in frame[file][named]}
     extra = [
         path
         for path in sorted(folder.rglob("*"))
@@ -102,8 +119,18 @@ def from_folder(
         if (frame[text].str.strip() == "").all():
             raise ValueError(f"{csv}, column {text!r} is empty: give text=None instead")
         inputs["text"] = np.array(frame[text].tolist(), dtype=object)
+    for name, own in tables.items():
+        inputs[name] = _table(name, frame, own, categories, csv)
+    presence = None
+    if not named.all():
+        print(f"{(~named).sum()} of {len(named)} rows of {csv.name} have no picture")
+        presence = {name: np.ones(len(named), "float32") for name in inputs}
+        presence["image"] = named.to_numpy("float32")
+        if text is not None:
+            presence["text"] = (frame[text].str.strip() != "").to_numpy("float32")
     labels, names = _labels(frame, label, regression, csv)
-    return _dealt(csv, inputs, labels, names, frame, split, group, shares, seed)
+    dealing = (split, group, shares, seed)
+    return _dealt(csv, inputs, presence, labels, names, frame, *dealing)
 
 
 def from_csv(
@@ -112,6 +139,7 @@ def from_csv(
     *,
     sample: str = "id",
     time: str | None = None,
+    categories: Sequence[str] = (),
     label: str | Sequence[str] = "label",
     regression: bool = False,
     split: str | None = "split",
@@ -128,9 +156,10 @@ def from_csv(
 
     Args:
         csv: The file, UTF-8, comma-separated (tab-separated if it ends in `.tsv`).
-        modalities: Name → its columns, all numbers.
+        modalities: Name → its columns, of numbers, or also of categories in a table.
         sample: Column that tells samples apart; a table needs none.
         time: Column of the times, numbers or dates; `None` for a table.
+        categories: As in `from_folder`, where a row is a sample.
         label, regression, split, group, shares, seed: As in `from_folder`; in long form
             they must be the same in all rows of a sample.
 
@@ -155,14 +184,15 @@ def from_csv(
     inputs = [column for columns in modalities.values() for column in columns]
     if not inputs or not all(modalities.values()):
         raise ValueError('no input columns: give modalities={"name": ["column", ...]}')
-    if both := set(inputs) & set(table.listed(label)):
-        raise ValueError(
-            f"column {min(both)!r} is an input and the label, so that the answer would "
-            "be in the question: leave it out of the modalities"
-        )
+    _refuse_tables(modalities, categories, label, csv)
+    if categories and time is not None:
+        raise ValueError("categories are read where a row is a sample, without time=")
     keys = [] if time is None else [sample, time]
     table.require(frame, [*keys, *inputs, *table.listed(label)], csv)
-    numbers = {name: table.numbers(frame, own, csv) for name, own in modalities.items()}
+    numbers = {
+        name: _table(name, frame, own, categories, csv)
+        for name, own in modalities.items()
+    }
     if time is None:
         if sample in frame:
             table.once(frame, sample, csv)
@@ -174,7 +204,44 @@ def from_csv(
         numbers = {name: array[order] for name, array in numbers.items()}
         frame = frame.iloc[firsts]
     labels, names = _labels(frame, label, regression, csv)
-    return _dealt(csv, numbers, labels, names, frame, split, group, shares, seed)
+    dealing = (split, group, shares, seed)
+    return _dealt(csv, numbers, None, labels, names, frame, *dealing)
+
+
+def _refuse_tables(tables, categories, label, csv: Path) -> None:
+    """Refuse columns that cannot be what they are said to be."""
+    columns = {column for own in tables.values() for column in own}
+    if both := columns & set(table.listed(label)):
+        raise ValueError(
+            f"column {min(both)!r} is an input and the label, so that the answer would "
+            "be in the question: leave it out of the modalities"
+        )
+    if unknown := [name for name in categories if name not in columns]:
+        raise ValueError(
+            f"{csv}: the category {unknown[0]!r} is in no table: name it there, too"
+        )
+
+
+def _table(
+    name: str, frame: "DataFrame", columns: list[str], categories, csv: Path
+) -> np.ndarray:
+    """Columns as float32 (N, K): the numbers, then categories by their number."""
+    numeric = [column for column in columns if column not in categories]
+    found = [table.numbers(frame, numeric, csv)] if numeric else []
+    for column in columns:
+        if column in categories:
+            values = frame[column].str.strip()
+            if (empty := values == "").any():
+                raise ValueError(
+                    f"{csv}, row {empty.idxmax()}: column {column!r} is empty: write a "
+                    "name for “unknown”"
+                )
+            names = sorted(set(values))
+            found.append(values.map(names.index).to_numpy("float32")[:, None])
+            told = ", ".join(f"{n} = {title}" for n, title in enumerate(names[:8]))
+            more = f", … {len(names)} in all" if len(names) > 8 else ""
+            print(f"{name}, category {column}: {told}{more}")
+    return np.concatenate(found, axis=1)
 
 
 def _picture(path: Path, row: int, csv: Path, size: int, channels: int) -> np.ndarray:
@@ -255,6 +322,7 @@ def _number_or_name(name: str) -> tuple:
 def _dealt(
     csv: Path,
     inputs: Mapping[str, np.ndarray],
+    presence: Mapping[str, np.ndarray] | None,
     labels: np.ndarray,
     names: tuple[str, ...],
     frame: "DataFrame",
@@ -291,7 +359,7 @@ def _dealt(
             )
             raise ValueError(f"{csv}: {named}") from None
     _every_class(labels, names, parts, given, csv)
-    whole = Split(inputs, labels, np.arange(len(labels)), groups)
+    whole = Split(inputs, labels, np.arange(len(labels)), groups, presence)
     return MultimodalDataset(
         csv.stem,
         "own",
