@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,6 +110,53 @@ def test_pictures_come_with_columns_of_numbers_and_names(folder, capsys):
         np.testing.assert_array_equal(part["signs"], part.index[:, None] % 2)
     mlp = encoders.tabular.mlp(1, (2,), name="person")
     assert mlp.predict(data.test["person"], verbose=0).shape == (len(data.test), 64)
+
+
+def test_a_data_frame_is_as_good_as_its_file(folder):
+    frame = pandas.read_csv(folder / "notes.csv")
+    frame.loc[3, "text"] = None  # as Parquet has it; an empty cell in a file
+    edit(folder, 5, '"text, 3"', "")
+    tables = {"person": "age"}
+    for options in ({}, {"label": ["fever", "cough"]}, {"label": "age"}):
+        number = options.get("label") == "age"
+        options |= {"regression": True} if number else {"tables": tables}
+        ours = load(folder, **options)
+        theirs = datasets.from_folder(
+            folder / "pictures", frame, **{"size": 8, "shares": SHARES, **options}
+        )
+        assert (theirs.name, theirs.class_names) == ("table", ours.class_names)
+        for name in SPLITS:
+            for modality in ours.modalities:
+                np.testing.assert_array_equal(
+                    theirs[name][modality], ours[name][modality]
+                )
+            np.testing.assert_array_equal(theirs[name].labels, ours[name].labels)
+    with pytest.raises(ValueError, match="table, row 7, column 'age': found 'old'"):
+        datasets.from_csv(frame.replace({"age": {7.5: "old"}}), {"a": "age"})
+    with pytest.raises(ValueError, match="each name once"):
+        datasets.from_csv(
+            frame.set_axis([*frame.columns[:-1], "age"], axis=1), {"a": "age"}
+        )
+    with pytest.raises(ValueError, match="has 0 rows"):
+        datasets.from_csv(frame[:0], {"a": "age"})
+
+
+def test_times_of_a_data_frame_are_in_order():
+    moments = pandas.date_range("2026-01-01", periods=3, freq="h")
+    frame = pandas.DataFrame(
+        [
+            (n, t, 10 * n + t.hour, "ab"[n % 2])
+            for n in range(20)
+            for t in moments[::-1]
+        ],
+        columns=["id", "when", "heat", "label"],
+    )
+    data = datasets.from_csv(frame, {"heat": "heat"}, time="when", shares=SHARES)
+    for name in SPLITS:
+        index = data[name].index[:, None]
+        np.testing.assert_array_equal(
+            data[name]["heat"][..., 0], 10 * index + [0, 1, 2]
+        )
 
 
 def test_rows_without_a_picture_are_absent(folder, capsys):

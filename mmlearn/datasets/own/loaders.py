@@ -24,7 +24,7 @@ PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 def from_folder(
     images_folder: str | Path,
-    csv: str | Path,
+    csv: "str | Path | DataFrame",
     *,
     size: int = 64,
     channels: int = 3,
@@ -52,7 +52,9 @@ def from_folder(
 
     Args:
         images_folder: The folder of the images; names in the CSV are relative to it.
-        csv: The file, UTF-8, comma-separated (tab-separated if it ends in `.tsv`).
+        csv: The file, UTF-8, comma-separated (tab-separated if it ends in `.tsv`); or a
+            pandas data frame, such as `pandas.read_parquet(...)` or the `to_pandas()`
+            of a Hugging Face data set.
         size: Height and width of the pictures, pixels.
         channels: 3 for colour, 1 for grey.
         file: Column of the file names, each once; empty where there is no picture.
@@ -72,17 +74,17 @@ def from_folder(
         seed: Seeds the dealing.
 
     Returns:
-        The data set; its `source` is `"own"`, its name that of the CSV.
+        The data set; its `source` is `"own"`, its name that of the CSV, or `table`.
 
     Raises:
         ValueError: If a file cannot be read, a row or a value is wrong, a file name
             occurs twice, or a class is too rare to be in every split.
         FileNotFoundError: If the folder, the CSV or an image is missing.
     """
-    csv, folder = Path(csv), Path(images_folder)
+    folder = Path(images_folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder: give the one with the images")
-    frame = table.read(csv)
+    frame, csv = table.read(csv)
     if channels not in (1, 3) or size < 1:
         raise ValueError(
             f"size is {size}, channels {channels}: expected pixels from 1, and 1 or 3"
@@ -134,7 +136,7 @@ def from_folder(
 
 
 def from_csv(
-    csv: str | Path,
+    csv: "str | Path | DataFrame",
     modalities: Mapping[str, str | Sequence[str]],
     *,
     sample: str = "id",
@@ -155,7 +157,7 @@ def from_csv(
     `index` numbers the samples in the order in which they first occur, from 0.
 
     Args:
-        csv: The file, UTF-8, comma-separated (tab-separated if it ends in `.tsv`).
+        csv: The file, or a pandas data frame: see `from_folder`.
         modalities: Name → its columns, of numbers, or also of categories in a table.
         sample: Column that tells samples apart; a table needs none.
         time: Column of the times, numbers or dates; `None` for a table.
@@ -178,8 +180,7 @@ def from_csv(
     Example:
         `from_csv("rig.csv", {"heat": ["t1", "t2"], "shake": "v1"}, time="second")`
     """
-    csv = Path(csv)
-    frame = table.read(csv)
+    frame, csv = table.read(csv)
     modalities = {name: table.listed(columns) for name, columns in modalities.items()}
     inputs = [column for columns in modalities.values() for column in columns]
     if not inputs or not all(modalities.values()):

@@ -11,8 +11,26 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def read(path: Path) -> "DataFrame":
-    """The cells as strings, indexed by the row that a spreadsheet would show."""
+def read(source: "str | Path | DataFrame") -> tuple["DataFrame", Path]:
+    """The cells as strings, indexed by row, and what errors call the table.
+
+    A file's rows are numbered as a spreadsheet shows them, a data frame's from 0.
+    """
+    import pandas
+
+    if not isinstance(source, pandas.DataFrame):
+        return _read(Path(source)), Path(source)
+    frame = source.reset_index(drop=True)
+    frame.columns = [str(name) for name in frame.columns]
+    if not len(frame) or not frame.columns.is_unique:
+        raise ValueError(
+            f"the data frame has {len(frame)} rows and columns {list(frame.columns)}: "
+            "expected one row or more, and each name once"
+        )
+    return frame.astype(object).where(frame.notna(), "").map(str), Path("table")
+
+
+def _read(path: Path) -> "DataFrame":
     import pandas
 
     if not path.is_file():
