@@ -44,15 +44,23 @@ def _run(args: argparse.Namespace) -> int:
     root = _course()
     build = args.build or (root or Path.cwd()) / "build"
     values = {name: _value(text) for name, text in args.parameter}
-    runs = runner.run(notebooks.find(root, args.notebooks), build, values)
+    found = notebooks.find(root, args.notebooks)
+    runs = runner.run(found, build, values, args.timeout)
     return int(any(run.error for run in runs))
 
 
 def _refresh(args: argparse.Namespace) -> int:
     from . import notebooks, runner
 
-    runs = runner.refresh(notebooks.find(_course(), args.notebooks))
+    found = notebooks.find(_course(), args.notebooks)
+    runs = runner.refresh(found, timeout=args.timeout)
     return int(any(run.error for run in runs))
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected whole seconds, from 1")
+    return int(text)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -178,6 +186,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--build", type=Path, help="where to write; default: build/")
     refresh = verb("refresh", _refresh, "execute notebooks, store outputs in them")
     refresh.add_argument("notebooks", **nb)
+    for executing in (run, refresh):
+        executing.add_argument(
+            "--timeout",
+            type=_seconds,
+            metavar="SECONDS",
+            help="stop a cell that takes longer; default: no limit",
+        )
     check = verb("check", _check, "say which rules of the course a notebook breaks")
     check.add_argument("paths", **{**nb, "metavar": "PATH"})
     new = verb("new", _new, "write a fresh notebook that runs and keeps the rules")

@@ -18,7 +18,7 @@ import psutil
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
 from . import notebooks
@@ -192,5 +192,7 @@ def _describe(
         text = notebooks.plain(str(error)) or type(error).__name__
         if "Kernel died" in text:
             text = "the kernel died: it may have run out of memory"
+        if isinstance(error, CellTimeoutError):
+            text = text.splitlines()[0]  # what follows is the cell once more
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return CellError(number, cell.source if cell else "", "\n".join(lines[-6:]))

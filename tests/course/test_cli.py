@@ -68,6 +68,18 @@ def test_refresh(here, write, capsys):
     assert main(["refresh", "01"]) == 1
 
 
+@pytest.mark.parametrize("verb", ["run", "refresh"])
+def test_a_cell_without_end_is_stopped_on_request(here, write, capsys, verb):
+    path = write("01_endless", "while True:\n    pass")
+    before = path.read_bytes()
+    assert main([verb, "01", "--timeout", "2"]) == 1
+    assert "timed out" in capsys.readouterr().out
+    assert path.read_bytes() == before
+    with pytest.raises(SystemExit):
+        main([verb, "01", "--timeout", "0"])
+    assert "--timeout: '0': expected whole seconds" in capsys.readouterr().err
+
+
 def test_check(here, clean, capsys):
     clean(name="01_clean")
     assert main(["check"]) == 0
