@@ -78,6 +78,44 @@ def labels(model: keras.Model, y: Any) -> None:
         )
 
 
+class Finite(keras.callbacks.Callback):
+    """Stop a training whose loss is no number, and say which features were largest.
+
+    The model gets back the weights that it had before that epoch.
+
+    Args:
+        given: What `fit` was given; only of arrays the features can be looked at.
+        encoders: Modality → the model that reads it.
+    """
+
+    def __init__(self, given: Any, encoders: Mapping[str, keras.Model]):
+        super().__init__()
+        self.given = given if isinstance(given, Mapping) else {}
+        self.encoders = encoders
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.weights = self.model.get_weights()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if np.isfinite((logs or {}).get("loss", 0.0)):
+            return
+        self.model.set_weights(self.weights)
+        largest = {name: self._largest(name) for name in self.encoders}
+        told = ", ".join(f"{v:.3g} of {n!r}" for n, v in largest.items() if v)
+        raise ValueError(
+            f"the loss became NaN or infinite in epoch {epoch + 1}"
+            + (f"; the largest features before it were {told}" if told else "")
+            + ": lower the learning rate, or bring the inputs to a common scale"
+        )
+
+    def _largest(self, name: str) -> float | None:
+        array = _numpy(self.given.get(name))
+        if array is None or not len(array):
+            return None
+        features = self.encoders[name](ops.convert_to_tensor(array[:256]))
+        return float(np.abs(ops.convert_to_numpy(features).astype("float64")).max())
+
+
 def _numpy(array: Any) -> np.ndarray | None:
     """An array or a tensor as an array; `None` for others, such as ragged ones."""
     if ops.is_tensor(array):

@@ -28,7 +28,8 @@ class MultimodalModel(keras.Model):
     in what the first three are given, NaN, ids beyond the vocabulary, pixels of 0 to 1
     for an encoder made for 0 to 255, and classes for which the head has no column: in
     all arrays, in each batch of a generator, and in the first of a `tf.data.Dataset`, a
-    `PyDataset` or a `DataLoader`.
+    `PyDataset` or a `DataLoader`. A loss that becomes NaN ends `fit` with an error that
+    says in which epoch, unless a `TerminateOnNaN` is among the callbacks.
     Where the model has an input `presence`, what is present is bound by name, too:
     `{"image": x, "text": t, "presence": {"image": here, "text": there}}`, with flags of
     shape (B,), 1 = present. Make one with `fuse`, or from named inputs:
@@ -84,10 +85,20 @@ class MultimodalModel(keras.Model):
                 _seen(self, *validation[:2])
             else:
                 named["validation_data"] = _seen(self, validation)
+        named["callbacks"] = self._watched(named.get("callbacks"), named["x"])
         if self.compiled and not self.optimizer.built:
             # Variables made while TensorFlow traces a step make it trace it twice.
             self.optimizer.build(self.trainable_variables)
         return super().fit(*given.args, **given.kwargs)
+
+    def _watched(self, callbacks, x):
+        """Callbacks, and one that stops where the loss is no number."""
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            return callbacks
+        callbacks = keras.tree.flatten(callbacks or [])
+        if any(isinstance(c, keras.callbacks.TerminateOnNaN) for c in callbacks):
+            return callbacks  # the user has said what to do then
+        return [*callbacks, checks.Finite(x, encoders_of(self))]
 
     @wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):

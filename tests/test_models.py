@@ -477,6 +477,32 @@ def test_a_label_that_is_nan_is_refused_but_by_a_loss_of_one_s_own(loss):
     model.fit(x, y, verbose=0)
 
 
+def test_a_loss_that_diverges_names_the_epoch_and_the_features():
+    parts = [
+        tabular.mlp(2, hidden=(), embed_dim=3, dropout=0, name=name) for name in "ab"
+    ]
+    model = fuse(parts, ConcatFusion(), head=keras.layers.Dense(1))
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    x = {"a": np.ones((8, 2), "float32"), "b": np.full((8, 2), 1e25, "float32")}
+    y = np.ones(8)
+    model.set_weights([np.abs(weight) for weight in model.get_weights()])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="in epoch 1; the largest features.* of 'b'"):
+        model.fit(x, y, epochs=3, verbose=0)
+    for now, then in zip(model.get_weights(), before, strict=True):
+        assert_equal(now, then)
+    with pytest.raises(ValueError, match="in epoch 1: lower the learning rate"):
+        model.fit(Batches(x, y), epochs=3, verbose=0)
+    # Who has said what to do then is not contradicted.
+    model.fit(x, y, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()])
+    model.set_weights(before)
+    calm = {"a": x["a"], "b": x["a"]}
+    seen = []
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda n, logs: seen.append(n))
+    model.fit(calm, y, epochs=2, verbose=0, callbacks=note)
+    assert seen == [0, 1]
+
+
 def test_one_import_is_enough_to_load_a_model(used, tmp_path):
     used.save(tmp_path / "both.keras")
     code = "import keras, mmlearn; print(keras.saving.load_model('both.keras').name)"
