@@ -346,6 +346,11 @@ def _looked_at(model: keras.Model, batch):
 
 
 def _look_at(model: keras.Model, x, y) -> None:
+    parts = x.values() if isinstance(x, Mapping) else x
+    if isinstance(x, Mapping | list | tuple) and not all(
+        hasattr(part, "shape") or isinstance(part, Mapping) for part in parts
+    ):
+        return  # no arrays, which Keras says better
     values = in_order(model, x)
     given = dict(zip((t.name for t in model.inputs), values, strict=True))
     mask = given.pop("presence", None)

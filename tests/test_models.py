@@ -503,6 +503,13 @@ def test_a_loss_that_diverges_names_the_epoch_and_the_features():
     assert seen == [0, 1]
 
 
+def test_what_is_no_array_is_left_to_keras(fresh):
+    lists = {name: array.tolist() for name, array in X.items()}
+    for x in (lists, list(lists.values())):
+        with pytest.raises(ValueError, match="Unrecognized data type"):
+            fresh.fit(x, Y, verbose=0)
+
+
 def test_one_import_is_enough_to_load_a_model(used, tmp_path):
     used.save(tmp_path / "both.keras")
     code = "import keras, mmlearn; print(keras.saving.load_model('both.keras').name)"
