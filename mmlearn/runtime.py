@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 PROFILES = ("fast", "full")
@@ -130,32 +129,6 @@ def precision_for(gpu: Gpu | None) -> str:
     return "mixed_bfloat16" if gpu.capability >= 8 else "mixed_float16"
 
 
-def _stop_tuning_pipelines() -> None:
-    """Let no thread of TensorFlow's tune how `fit` cuts arrays into batches.
-
-    There is nothing to gain, and at the end of an epoch Keras waits for that thread,
-    which often misses the signal to stop and sleeps on: for up to as long as the epoch
-    took (TensorFlow 2.21; `benchmarks/pipeline.py`). Batches stay what they are.
-    """
-    try:
-        from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
-
-        tuned = ArrayDataAdapter.get_tf_dataset
-    except (ImportError, AttributeError):
-        return  # Not part of Keras's interface: slower then, nothing else.
-    if hasattr(tuned, "__wrapped__"):
-        return
-
-    @wraps(tuned)
-    def untuned(self):
-        dataset = tuned(self)
-        options = type(dataset.options())()
-        options.autotune.enabled = False
-        return dataset.with_options(options)
-
-    ArrayDataAdapter.get_tf_dataset = untuned
-
-
 def setup(seed: int, profile: str | None = None) -> Profile:
     """Seed everything, choose the precision, and say what this run computes on.
 
@@ -176,8 +149,6 @@ def setup(seed: int, profile: str | None = None) -> Profile:
 
     # TensorFlow warns of retracing wherever several small models are used in turn.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    if keras.backend.backend() == "tensorflow":
-        _stop_tuning_pipelines()
     keras.utils.set_random_seed(seed)
     on_gpu = any("gpu" in name.lower() for name in devices())
     gpu = next(iter(gpus()), None) if on_gpu else None

@@ -190,7 +190,6 @@ def test_the_package_names_no_backend():
 
 
 def test_the_package_uses_nothing_private_of_keras():
-    """But one line, that falls back to Keras's own pipelines where it is gone."""
     private = set()
     for path in _tracked("mmlearn/*.py"):
         private |= {(path.name, n) for n in _imports(path) if n.startswith("keras.src")}
@@ -199,8 +198,7 @@ def test_the_package_uses_nothing_private_of_keras():
                 owner = ast.unparse(node.value)
                 if owner not in ("self", "cls"):
                     private.add((path.name, f"{owner}.{node.attr}"))
-    adapter = "keras.src.trainers.data_adapters.array_data_adapter.ArrayDataAdapter"
     own = {
         name for name in private if name[1].endswith(("_repr_markdown_", "_trained"))
     }
-    assert private - own == {("runtime.py", adapter)}
+    assert private == own

@@ -133,29 +133,6 @@ def test_setup_says_in_one_line_what_it_computes_on(unset, capsys):
     assert keras.config.dtype_policy().name in out
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="its pipelines")
-def test_tensorflow_tunes_no_pipeline_of_arrays(unset):
-    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
-
-    runtime.setup(0)
-    runtime.setup(0)
-    tuned = ArrayDataAdapter.get_tf_dataset.__wrapped__
-    assert not hasattr(tuned, "__wrapped__"), "wrapped once only"
-    x, y = {"series": np.arange(30.0).reshape(10, 3)}, np.arange(10)
-    adapter = ArrayDataAdapter(x, y, batch_size=4, shuffle=True)
-    batches = {}
-    for get in (tuned, ArrayDataAdapter.get_tf_dataset):
-        keras.utils.set_random_seed(1)
-        dataset = get(adapter)
-        batches[dataset.options().autotune.enabled] = [
-            (given["series"].numpy(), labels.numpy()) for given, labels in dataset
-        ]
-    assert set(batches) == {None, False}
-    for before, after in zip(batches[None], batches[False], strict=True):
-        np.testing.assert_array_equal(before[0], after[0])
-        np.testing.assert_array_equal(before[1], after[1])
-
-
 @pytest.mark.parametrize(
     ("gpu", "policy"),
     [
