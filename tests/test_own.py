@@ -221,6 +221,27 @@ def test_an_empty_category_and_no_picture_at_all_are_refused(folder):
         load(folder, file="none")
 
 
+@pytest.mark.parametrize("num", [1, 2, 3])
+def test_what_is_said_of_a_rare_class_helps(tmp_path, num):
+    path = tmp_path / "a.csv"
+    rows = [f"{n},{'a' if n < 40 else 'b'}" for n in range(40 + num)]
+    path.write_text("\n".join(["x,label", *rows]))
+    advice = "collect more, merge it with another class, or "
+    with pytest.raises(ValueError, match=advice) as told:
+        datasets.from_csv(path, {"t": "x"})
+    merged = path.read_text().replace(",b", ",a").replace("0,a", "0,c")
+    path.write_text(merged)
+    datasets.from_csv(path, {"t": "x"})
+    if "column 'split'" in str(told.value):
+        parts = ["train", "test", "train"]
+        named = [f"{row},{parts[n % 3]}" for n, row in enumerate(rows)]
+        named[0] = named[0].replace("train", "val")
+        path.write_text("\n".join(["x,label,split", *named]))
+        data = datasets.from_csv(path, {"t": "x"})
+        assert (data.train.labels == 1).any() and (data.test.labels == 1).any()
+    assert ("column 'split'" in str(told.value)) == (num > 1)
+
+
 def test_a_table_may_hold_categories(tmp_path, capsys):
     rows = [f"{n},{['red', 'blue'][n % 2]},{n % 2}" for n in range(20)]
     path = tmp_path / "a.csv"

@@ -359,7 +359,7 @@ def _dealt(
                 r"class (\d+)", lambda m: f"class {names[int(m[1])]!r}", str(error)
             )
             raise ValueError(f"{csv}: {named}") from None
-    _every_class(labels, names, parts, given, csv)
+    _every_class(labels, names, parts, given, groups, csv)
     whole = Split(inputs, labels, np.arange(len(labels)), groups, presence)
     return MultimodalDataset(
         csv.stem,
@@ -392,7 +392,7 @@ def _given(frame: "DataFrame", split: str, groups, csv: Path) -> list[np.ndarray
     return [np.flatnonzero(values == name) for name in SPLITS]
 
 
-def _every_class(labels, names, parts, given: bool, csv: Path) -> None:
+def _every_class(labels, names, parts, given: bool, groups, csv: Path) -> None:
     """Refuse a split without some class or label: scores would not be defined."""
     for name, rows in zip(SPLITS, parts, strict=True):
         if given and name == "val":
@@ -405,7 +405,16 @@ def _every_class(labels, names, parts, given: bool, csv: Path) -> None:
             )
             if few:
                 what = "no sample" if labels.ndim == 1 else "one value only"
-                how = "move some there" if given else "collect more, or change the seed"
+                how = "collect more, or change the seed"
+                if given:
+                    how = "move some there"
+                elif labels.ndim == 1 and groups is None:  # no seed would help
+                    num = (labels == number).sum()
+                    how = (
+                        f"{num} in all are too few for three splits: collect more, "
+                        "merge it with another class, or say in a column 'split' "
+                        "where each goes"
+                    )
                 raise ValueError(
                     f"{csv}: {title!r} has {what} in split {name!r}: {how}"
                 )
