@@ -100,11 +100,10 @@ def from_folder(
     if not named.any():
         raise ValueError(f"{csv}, column {file!r} is empty: no row has a picture")
     table.once(frame[named], file, csv)
-    black = np.zeros((size, size, channels), "uint8")
-    arrays = [
-        _picture(folder / name, row, csv, size, channels) if named[row] else black
-        for row, name in frame[file].items()
-    ]
+    images = np.zeros((len(frame), size, size, channels), "uint8")
+    for place, (row, name) in enumerate(frame[file].items()):
+        if named[row]:
+            images[place] = _picture(folder / name, row, csv, size, channels)
     listed = {(folder / name).resolve() for name in frame[file][named]}
     extra = [
         path
@@ -116,7 +115,7 @@ def from_folder(
             f"{len(extra)} images in {folder.name} have no row in {csv.name} and are "
             f"left out, such as {extra[0].name}"
         )
-    inputs = {"image": np.stack(arrays)}
+    inputs = {"image": images}
     if text is not None:
         if (frame[text].str.strip() == "").all():
             raise ValueError(f"{csv}, column {text!r} is empty: give text=None instead")
