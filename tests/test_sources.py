@@ -29,12 +29,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(404)
             return
         body = CONTENT[::-1] if self.path == "/wrong" else CONTENT
+        if self.path == "/endless":
+            body *= 20
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.server.requests.append(self.path)
         if self.path == "/cut":
             self.wfile.write(body[:1000])
+        elif self.path == "/drip":
+            for place in range(100):
+                self.wfile.write(body[25 * place : 25 * place + 25])
+                self.wfile.flush()
+                if self.server.enough.wait(0.05):
+                    break
         elif self.path == "/slow":
             self.wfile.write(body[:70_000])
             self.wfile.flush()
@@ -214,6 +222,24 @@ def test_a_failed_download_leaves_nothing(toy, cache, path, reason):
     # A later try is not spoilt by the failed one.
     toy("/right")
     assert sources.download("toy").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("/endless", "more than the 0.2 MB"), ("/drip", "less than 1 kB a second")],
+)
+def test_a_download_has_an_end(toy, cache, monkeypatch, path, reason):
+    monkeypatch.setattr(sources, "_PATIENCE", 0.3)
+    toy(path)
+    message = refused(lambda: sources.download("toy"))
+    assert reason in message and message.startswith("toy: could not be downloaded")
+    assert files(cache) == []
+
+
+def test_a_long_download_shows_how_far_it_is(toy, cache, capfd):
+    toy("/drip")
+    refused(lambda: sources.download("toy"))  # it is cut off in the end
+    assert "toy:   1%" in capfd.readouterr().out
 
 
 def test_a_full_disk_is_noticed_before_anything_is_written(

