@@ -402,8 +402,9 @@ def _picture(name: str, file: Path, shape: tuple, fit: str) -> np.ndarray:
                 picture = Image.fromarray(np.rint(wide).astype("uint8"))
             pixels = pictures.fitted(picture, shape[:2], shape[-1], fit)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = str(error) if type(error) is ValueError else type(error).__name__
         raise ValueError(
-            f"{name}: {file} cannot be read as a picture ({type(error).__name__}): "
+            f"{name}: {file} cannot be read as a picture ({reason}): "
             "give a PNG or JPEG file"
         ) from error
     if pixels.min() == pixels.max():

@@ -242,6 +242,14 @@ def test_what_is_said_of_a_rare_class_helps(tmp_path, num):
     assert ("column 'split'" in str(told.value)) == (num > 1)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_that_would_fill_the_memory_is_not_read(folder):
+    Image.new("1", (13_000, 13_000)).save(folder / "pictures/3.png")
+    assert (folder / "pictures/3.png").stat().st_size < 100_000
+    with pytest.raises(ValueError, match=r"row 5: .*3.png .*13000 × 13000 pixels"):
+        load(folder)
+
+
 def test_a_table_may_hold_categories(tmp_path, capsys):
     rows = [f"{n},{['red', 'blue'][n % 2]},{n % 2}" for n in range(20)]
     path = tmp_path / "a.csv"

@@ -255,9 +255,10 @@ def _picture(path: Path, row: int, csv: Path, size: int, channels: int) -> np.nd
             deep = image.mode.startswith(("I", "F"))
             pixels = pictures.fitted(image, (size, size), channels, "pad")
     except Exception as error:  # decoders raise all kinds
+        reason = str(error) if type(error) is ValueError else type(error).__name__
         raise ValueError(
-            f"{where} cannot be read ({type(error).__name__}): save it again as PNG or "
-            "JPEG, or remove its row"
+            f"{where} cannot be read ({reason}): save it again as PNG or JPEG, or "
+            "remove its row"
         ) from None
     if deep:  # Pillow would cut 16 bits off at 255: a white picture
         raise ValueError(

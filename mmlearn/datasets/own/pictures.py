@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FITS = ("pad", "crop")
+MOST_PIXELS = 100_000_000
+"""A small file may hold a picture that fills the memory."""
 
 
 def fitted(
@@ -24,9 +26,14 @@ def fitted(
 
     Returns:
         uint8 (height, width, channels).
+
+    Raises:
+        ValueError: If it has more than 100 million pixels; they are not read.
     """
     from PIL import Image, ImageOps
 
+    if picture.width * picture.height > MOST_PIXELS:
+        raise ValueError(f"{picture.width} × {picture.height} pixels: make it smaller")
     picture = ImageOps.exif_transpose(picture)
     if picture.has_transparency_data:
         # What cannot be seen has any colour, mostly black.
