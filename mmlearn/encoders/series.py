@@ -123,9 +123,10 @@ def cnn(
         raise ValueError(f"{name}: filters is {filters}, expected one block or more")
     inputs, x = _steps(shape, name, mask_value)
     for i, channels in enumerate(filters):
-        x = MaskedConv1D(channels, kernel_size, use_bias=False, name=f"block{i}_conv")(
-            x
+        convolve = MaskedConv1D(
+            channels, kernel_size, use_bias=False, name=f"block{i}_conv"
         )
+        x = convolve(x)
         x = MaskedMaxPooling1D()(x)
         x = layers.ReLU()(layers.BatchNormalization(name=f"block{i}_norm")(x))
     x = _pooled(x, pooling, name)

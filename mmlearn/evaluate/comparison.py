@@ -24,7 +24,10 @@ Fit = Callable[[keras.Model, MultimodalDataset, list], object]
 _ONE_THREAD = {
     **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"),
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    # After what the user has set: flags of one name, the last counts.
+    "XLA_FLAGS": " ".join(
+        [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_multi_thread_eigen=false"]
+    ).strip(),
 }
 
 
