@@ -174,7 +174,7 @@ def _jax() -> Native:
         @jax.jit
         def run(values, fixed, x, along):
             y, pull = jax.vjp(lambda v, x: outputs(v, fixed, x), values, x)
-            values, x = pull(along)
+            values, x = pull(along.astype(y.dtype))
             return y, [*values, *x]
 
         arguments = (
@@ -183,7 +183,19 @@ def _jax() -> Native:
             [jnp.asarray(x) for x in inputs],
             jnp.asarray(along),
         )
-        return lambda: jax.block_until_ready(run(*arguments))
+
+        def call():
+            return jax.block_until_ready(run(*arguments))
+
+        def cost():
+            """Operations, and bytes if each array is moved once."""
+            results = jax.eval_shape(run, *arguments)
+            arrays = jax.tree.leaves((arguments, results))
+            moved = sum(a.size * a.dtype.itemsize for a in arrays)
+            return run.lower(*arguments).cost_analysis().get("flops", 0), moved
+
+        call.cost = cost
+        return call
 
     ops = SimpleNamespace(
         concat=jnp.concatenate,

@@ -1,0 +1,80 @@
+"""CIFAR-10, pictures only, to the accuracy that a residual network is capable of.
+
+    python -m benchmarks.gpu.cifar10 RESULT.json [--epochs 30] [--tiny]
+
+45,000 pictures train, 5,000 validate; the 10,000 test pictures are looked at once.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from benchmarks.gpu.pictures import part
+from mmlearn import encoders, models, runtime, training
+
+
+class Watch(keras.callbacks.Callback):
+    """Notes when each epoch ended, and writes what is known so far."""
+
+    def __init__(self, path: Path, report: dict):
+        super().__init__()
+        self.path, self.report = path, report
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"time": time.time()} | {k: float(v) for k, v in (logs or {}).items()}
+        self.report["epochs"].append(row)
+        self.path.write_text(json.dumps(self.report))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--tiny", action="store_true")
+    args = parser.parse_args()
+    filters, depth, num = (64, 128, 256, 512), 2, None
+    if args.tiny:
+        filters, depth, num, args.epochs, args.batch = (8, 8), 1, 40, 1, 8
+    runtime.setup(seed=0, profile="full")
+    x, labels = part("train", num)
+    order = np.random.default_rng(0).permutation(len(x))
+    val, train = order[: len(x) // 10], order[len(x) // 10 :]
+    augment = encoders.image.augmentation(flip=True, crop=4)
+    encoder = encoders.image.resnet(
+        filters=filters, num_layers=depth, augment=augment, dropout=0.2
+    )
+    model = models.fuse([encoder], head=10)
+    steps = args.epochs * -(-len(train) // args.batch)
+    training.compile(
+        model, steps, args.rate, weight_decay=0.1, metrics=["accuracy"], warmup=0.1
+    )
+    report = {
+        "weights": model.count_params(),
+        "settings": {"batch": args.batch, "rate": args.rate, "weight_decay": 0.1},
+        "start": time.time(),
+        "epochs": [],
+    }
+    model.fit(
+        {"image": x[train]},
+        labels[train],
+        args.batch,
+        args.epochs,
+        verbose=0,
+        validation_data=({"image": x[val]}, labels[val]),
+        callbacks=[Watch(args.result, report)],
+    )
+    x, labels = part("test", num)
+    right = model.predict({"image": x}, args.batch, verbose=0).argmax(-1) == labels
+    report["test_accuracy"], report["num_test"] = float(right.mean()), len(labels)
+    args.result.write_text(json.dumps(report))
+    print(report["epochs"][-1], report["test_accuracy"])
+
+
+if __name__ == "__main__":
+    main()

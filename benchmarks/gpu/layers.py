@@ -1,0 +1,147 @@
+"""Each fusion layer against its equation on the device, and against its limits. JAX.
+
+    python -m benchmarks.gpu.layers RESULT.json [--batch 4096] [--dim 1024] [--tiny]
+
+Forward and backward, compiled, in float32 and in bfloat16. The limit of a step is the
+larger of two times: each input, weight, output and gradient moved once at the speed of
+a copy, and its operations at the speed of a product of large matrices; both speeds are
+measured here.
+"""
+
+import argparse
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jax
+import keras
+import numpy as np
+from jax import numpy as jnp
+
+from benchmarks import timing
+from benchmarks.cases import Case, cases
+from benchmarks.equations import weights
+from benchmarks.native import native
+
+LARGEST = 2**27  # numbers in an output: what does not fit runs with a smaller batch
+DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def speed(function, *arguments, calls: int = 20) -> float:
+    """Return the seconds of one call."""
+    run = jax.jit(function)
+    jax.block_until_ready(run(*arguments))
+    start = time.perf_counter()
+    for _ in range(calls):
+        last = run(*arguments)
+    jax.block_until_ready(last)
+    return (time.perf_counter() - start) / calls
+
+
+def limits(size: int) -> dict[str, float]:
+    """Measure bytes a second, and operations a second in both precisions."""
+    x = jnp.ones((size, 16 * size))
+    found = {"bytes": 2 * x.nbytes / speed(lambda x: x + 1, x)}
+    for dtype in DTYPES:
+        a, b = jax.random.normal(jax.random.key(0), (2, size, size)).astype(dtype)
+        found[dtype] = 2 * size**3 / speed(jnp.matmul, a, b)
+    return found
+
+
+def lowered(equation, dtype: str):
+    """Return the equation with its weights cast, as Keras's policies do."""
+
+    def cast(o, w, x):
+        def one(v):
+            return v.astype(dtype) if jnp.issubdtype(v.dtype, jnp.floating) else v
+
+        return equation(o, keras.tree.map_structure(one, w), x)
+
+    return cast
+
+
+def steps(case: Case, batch: int, dtype: str):
+    """Return the layer's step, the equation's, and the batch."""
+    keras.config.set_dtype_policy(DTYPES[dtype])
+    backend, layer = native(), case.build()
+    shapes = [(1, *shape) for shape in case.shapes]
+    out = layer.compute_output_spec([keras.KerasTensor(s) for s in shapes]).shape
+    batch = min(batch, max(1, LARGEST // int(np.prod(out))))
+    inputs = [x.astype(jnp.dtype(dtype)) for x in case.inputs(batch)]
+    along = np.random.default_rng(1).random((batch, *out[1:]), "float32") - 0.5
+    equation = case.equation
+    if dtype != "float32":
+        equation = lowered(equation, dtype)
+    ours = backend.layer_step(layer, inputs, along)
+    by_hand = backend.equation_step(layer, equation, weights(layer), inputs, along)
+    return ours, by_hand, batch
+
+
+def apart(ours, by_hand) -> float:
+    """Return the largest difference of the outputs, as a share of the largest."""
+    one, other = (jax.tree.leaves(run()[0]) for run in (ours, by_hand))
+    pairs = [
+        (jnp.asarray(a, "float32"), jnp.asarray(b, "float32"))
+        for a, b in zip(one, other, strict=True)
+    ]
+    return max(float(abs(a - b).max() / abs(b).max()) for a, b in pairs)
+
+
+def measure(case: Case, made, found: dict[str, float], dtype: str, rounds: int) -> dict:
+    """Return one row."""
+    ours, by_hand, batch = made
+    result = timing.compare(ours, by_hand, rounds, warm_up=2)
+    seconds = float(np.median(result.first))
+    operations, moved = by_hand.cost()
+    at_best = max(moved / found["bytes"], operations / found[dtype])
+    return {
+        "layer": case.name,
+        "dtype": dtype,
+        "batch": batch,
+        "ms": [1e3 * float(np.median(t)) for t in (result.first, result.second)],
+        "ratio": result.ratio,
+        "apart": apart(ours, by_hand),
+        "share_of_limit": at_best / seconds,
+        "limited_by": "memory" if moved / found["bytes"] == at_best else "arithmetic",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--batch", type=int, default=4096)
+    parser.add_argument("--dim", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--tiny", action="store_true")
+    args = parser.parse_args()
+    if args.tiny:
+        args.batch, args.dim = 16, 8
+    chosen = cases(args.dim)[:: 9 if args.tiny else 1]
+    report = {"dim": args.dim, "rows": [], "failed": {}}
+    report["limits"] = limits(256 if args.tiny else 8192)
+    for dtype in DTYPES:
+        ready = {}
+        with ThreadPoolExecutor() as pool:  # XLA compiles several at a time
+            for case in chosen:
+                try:
+                    made = steps(case, args.batch, dtype)
+                except Exception as error:
+                    report["failed"][f"{case.name}, {dtype}"] = str(error)[:500]
+                    continue
+                ready[case] = made, [pool.submit(step) for step in made[:2]]
+        for case in list(ready):
+            made, first = ready.pop(case)
+            try:
+                for one in first:
+                    one.result()
+                row = measure(case, made, report["limits"], dtype, args.rounds)
+                report["rows"].append(row)
+                print(row, flush=True)
+            except Exception as error:
+                report["failed"][f"{case.name}, {dtype}"] = str(error)[:500]
+            args.result.write_text(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
