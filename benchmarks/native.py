@@ -177,11 +177,15 @@ def _jax() -> Native:
             values, x = pull(along.astype(y.dtype))
             return y, [*values, *x]
 
-        arguments = (
-            [v.value for v in trained],
-            [v.value for v in fixed],
-            [jnp.asarray(x) for x in inputs],
-            jnp.asarray(along),
+        # To the device once, also what was made on another.
+        arguments = jax.device_put(
+            (
+                [v.value for v in trained],
+                [v.value for v in fixed],
+                [jnp.asarray(x) for x in inputs],
+                jnp.asarray(along),
+            ),
+            jax.devices()[0],
         )
 
         def call():

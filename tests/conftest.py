@@ -26,6 +26,7 @@ EVERY_BACKEND = [
         "test_fusion.py",
         "test_fusion_attention.py",
         "test_fusion_values.py",
+        "test_gpu_kit.py",
         "test_heads.py",
         "test_labels.py",
         "test_layers.py",

@@ -449,7 +449,7 @@ def test_the_maximum_over_pairs_equals_its_definition():
     np.testing.assert_array_equal(
         to_numpy(layer(x, mask=mask))[0, :, 0], np.array([-1, -3, 0], "float32")
     )
-    found = np.asarray(layer.compute_mask(x, mask))
+    found = to_numpy(layer.compute_mask(x, mask))
     np.testing.assert_array_equal(found, [[True, True, False]])
     assert layer.compute_output_shape((None, 5, 1)) == (None, 3, 1)
 

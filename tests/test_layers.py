@@ -243,7 +243,7 @@ def test_masked_positions_do_not_reach_the_others():
 
 def test_masked_mean_without_a_mask_is_the_mean():
     x = np.random.default_rng(0).normal(size=(BATCH, LENGTH, 4)).astype("float32")
-    np.testing.assert_allclose(MaskedMean()(x), x.mean(1), atol=1e-6)
+    np.testing.assert_allclose(run(MaskedMean(), [x]), x.mean(1), atol=1e-6)
 
 
 def test_word_dropout_hides_whole_words_while_training_only():

@@ -1,8 +1,9 @@
 """CIFAR-10, pictures only, to the accuracy that a residual network is capable of.
 
-    python -m benchmarks.gpu.cifar10 RESULT.json [--epochs 30] [--tiny]
+    python -m benchmarks.gpu.cifar10 RESULT.json [--epochs 50] [--tiny]
 
-45,000 pictures train, 5,000 validate; the 10,000 test pictures are looked at once.
+45,000 pictures train, 5,000 validate; the 10,000 test pictures are looked at once. SGD
+with momentum: of AdamW, 30 epochs reached 0.90 on validation data.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 
 from benchmarks.gpu.pictures import part
-from mmlearn import encoders, models, runtime, training
+from mmlearn import encoders, models, runtime
 
 
 class Watch(keras.callbacks.Callback):
@@ -33,14 +34,15 @@ class Watch(keras.callbacks.Callback):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("result", type=Path)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, default=0.2)
+    parser.add_argument("--decay", type=float, default=5e-3)
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args()
     filters, depth, num = (64, 128, 256, 512), 2, None
     if args.tiny:
-        filters, depth, num, args.epochs, args.batch = (8, 8), 1, 40, 1, 8
+        filters, depth, num, args.epochs, args.batch = (8, 8), 1, 40, 2, 8
     runtime.setup(seed=0, profile="full")
     x, labels = part("train", num)
     order = np.random.default_rng(0).permutation(len(x))
@@ -51,12 +53,20 @@ def main() -> None:
     )
     model = models.fuse([encoder], head=10)
     steps = args.epochs * -(-len(train) // args.batch)
-    training.compile(
-        model, steps, args.rate, weight_decay=0.1, metrics=["accuracy"], warmup=0.1
+    rising = steps // 10
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, steps - rising, warmup_target=args.rate, warmup_steps=rising
     )
+    optimizer = keras.optimizers.SGD(
+        schedule, momentum=0.9, nesterov=True, weight_decay=args.decay
+    )
+    loss = "sparse_categorical_crossentropy"
+    model.compile(optimizer, loss, metrics=["accuracy"])
     report = {
         "weights": model.count_params(),
-        "settings": {"batch": args.batch, "rate": args.rate, "weight_decay": 0.1},
+        "batch": args.batch,
+        "rate": args.rate,
+        "weight_decay": args.decay,
         "start": time.time(),
         "epochs": [],
     }
