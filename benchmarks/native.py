@@ -196,7 +196,11 @@ def _jax() -> Native:
             results = jax.eval_shape(run, *arguments)
             arrays = jax.tree.leaves((arguments, results))
             moved = sum(a.size * a.dtype.itemsize for a in arrays)
-            return run.lower(*arguments).cost_analysis().get("flops", 0), moved
+            # A GPU's compiler does not count operations.
+            with jax.default_device(jax.devices("cpu")[0]):
+                shapes = jax.eval_shape(lambda *given: given, *arguments)
+                counted = run.lower(*shapes).cost_analysis() or {}
+            return counted.get("flops", 0), moved
 
         call.cost = cost
         return call

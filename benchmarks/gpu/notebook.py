@@ -1,6 +1,6 @@
 """Execute one notebook and note when each cell ended.
 
-    python -m benchmarks.gpu.notebook 02 RESULT.json FOLDER [--fast]
+    python -m benchmarks.gpu.notebook 02 RESULT.json FOLDER [--fast] [--half]
 
 A failing cell is noted and the rest goes on: one run shows every claim that does not
 hold. Both files are written after each cell, so that a cut leaves what is done.
@@ -15,6 +15,7 @@ from pathlib import Path
 from mmlearn_course import notebooks
 from mmlearn_course.kernel import play
 
+_HALF = "\n__import__('keras').config.set_dtype_policy('mixed_bfloat16')"
 FOLDER = Path(__file__).parents[2] / "notebooks"
 
 
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("result", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fast", action="store_true", help="in the fast profile")
+    parser.add_argument("--half", action="store_true", help="a GPU's precision")
     args = parser.parse_args()
     if args.fast:
         os.environ["MMLEARN_PROFILE"] = "fast"
@@ -34,6 +36,8 @@ def main() -> None:
     code = [cell for cell in notebooks.code_cells(nb) if cell.source.strip()]
     for cell in code:
         cell.metadata.setdefault("tags", []).append("raises-exception")
+        if args.half and "runtime.setup(" in cell.source:
+            cell.source += _HALF
     start, ends = time.time(), []
 
     def write() -> None:

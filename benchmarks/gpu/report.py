@@ -94,9 +94,13 @@ def layers(found: dict) -> str:
         "*Apart*: the largest difference from the equation, as a share of its largest "
         "output.\n\n"
     )
-    text += timing.table(header, rows)
+    text += timing.table(header, rows) if rows else "No row.\n"
+    reasons = {}
     for name, error in found["failed"].items():
-        text += f"\nNot measured: {name} ({error.splitlines()[0][:200]})\n"
+        reasons.setdefault(error.splitlines()[0][:200], []).append(name)
+    for reason, names in reasons.items():
+        shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        text += f"\nNot measured: {len(names)} ({shown}): {reason}\n"
     return text
 
 
