@@ -94,7 +94,7 @@ def layers(found: dict) -> str:
         "*Apart*: the largest difference from the equation, as a share of its largest "
         "output.\n\n"
     )
-    text += timing.table(header, rows) if rows else "No row.\n"
+    text = text + timing.table(header, rows) if rows else "No row.\n"
     reasons = {}
     for name, error in found["failed"].items():
         reasons.setdefault(error.splitlines()[0][:200], []).append(name)
