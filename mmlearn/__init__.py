@@ -18,6 +18,7 @@ _SUBMODULES = (
     "explain",
     "fusion",
     "layers",
+    "losses",
     "models",
     "plots",
     "runtime",
@@ -39,5 +40,5 @@ def __dir__() -> list[str]:
 
 
 if "keras" in sys.modules:
-    for _name in ("encoders", "models"):  # which import all layers
+    for _name in ("encoders", "losses", "models"):  # which import all layers
         importlib.import_module(f"{__name__}.{_name}")

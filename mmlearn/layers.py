@@ -1,5 +1,7 @@
 """Blocks shared by encoders and fusion layers."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -360,3 +362,41 @@ class ZeroAbsent(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "modality": self.modality}
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
+class Temperature(keras.layers.Layer):
+    """Multiply by the root of a learned 1/τ, so that dot products are cosines over τ.
+
+    y = e^(s/2) x,  s = log(1/τ) at most log 100 (Radford et al. 2021,
+    https://arxiv.org/abs/2103.00020, whose scale is clipped there, too).
+
+    Weights, by layer: `log_scale`: s, a number.
+
+    Args:
+        temperature: τ at the start, 0.01 or more.
+
+    Raises:
+        ValueError: If `temperature` is below 0.01.
+    """
+
+    def __init__(self, temperature: float = 0.07, **kwargs):
+        super().__init__(**kwargs)
+        if not temperature >= 0.01:
+            raise ValueError(f"temperature is {temperature}, expected 0.01 or more")
+        self.temperature = temperature
+
+    def build(self, input_shape):
+        start = keras.initializers.Constant(-math.log(self.temperature))
+        self.log_scale = self.add_weight(shape=(), initializer=start, name="log_scale")
+
+    def call(self, x):
+        limit = ops.cast(math.log(100), self.log_scale.dtype)
+        root = ops.exp(ops.minimum(self.log_scale, limit) / 2)
+        return x * ops.cast(root, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "temperature": self.temperature}

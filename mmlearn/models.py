@@ -1,4 +1,4 @@
-"""`fuse`: the few lines that turn encoders, a fusion layer and a head into a model."""
+"""`fuse` and `align`: encoders become one model, with a head, or in one space."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from mmlearn import checks
+from mmlearn import checks, runtime
 from mmlearn.fusion import ModalityDropout
-from mmlearn.layers import ZeroAbsent
+from mmlearn.layers import Temperature, ZeroAbsent
 
 if TYPE_CHECKING:
     from mmlearn.datasets import Split
@@ -30,6 +30,7 @@ class MultimodalModel(keras.Model):
     all arrays, in each batch of a generator, and in the first of a `tf.data.Dataset`, a
     `PyDataset` or a `DataLoader`. A loss that becomes NaN ends `fit` with an error that
     says in which epoch, unless a `TerminateOnNaN` is among the callbacks.
+    `predict` gives float32 under mixed precision, too.
     Where the model has an input `presence`, what is present is bound by name, too:
     `{"image": x, "text": t, "presence": {"image": here, "text": there}}`, with flags of
     shape (B,), 1 = present. Make one with `fuse`, or from named inputs:
@@ -111,7 +112,8 @@ class MultimodalModel(keras.Model):
     def predict(self, *args, **kwargs):
         given = inspect.signature(super().predict).bind(*args, **kwargs)
         given.arguments["x"] = _seen(self, given.arguments["x"])
-        return super().predict(*given.args, **given.kwargs)
+        found = super().predict(*given.args, **given.kwargs)
+        return keras.tree.map_structure(runtime.full_precision, found)
 
 
 def fuse(
@@ -146,20 +148,7 @@ def fuse(
     Example:
         `fuse([image_encoder, text_encoder], ConcatFusion(), head=10)`
     """
-    for encoder in encoders:
-        if len(encoder.inputs) != 1:
-            raise ValueError(
-                f"encoder {encoder.name!r} has {len(encoder.inputs)} inputs, expected 1"
-            )
-    inputs = [
-        keras.Input(
-            e.inputs[0].shape[1:], dtype=e.inputs[0].dtype, name=e.inputs[0].name
-        )
-        for e in encoders
-    ]
-    names = [tensor.name for tensor in inputs]
-    if len(set(names)) != len(names):
-        raise ValueError(f"two encoders share a modality: {names}; give each its name=")
+    inputs, names = _inputs_of(encoders)
     if fusion is None and len(encoders) != 1:
         raise ValueError(f"{len(encoders)} encoders need a fusion layer, got None")
     if presence and fusion is None:
@@ -178,6 +167,104 @@ def fuse(
     joint = features[0] if fusion is None else fusion(features, **options)
     head = classification_head(head) if isinstance(head, int) else head
     return MultimodalModel(inputs, head(joint), name=name)
+
+
+def align(
+    encoders: Sequence[keras.Model],
+    embed_dim: int,
+    temperature: float = 0.07,
+    name: str | None = None,
+) -> MultimodalModel:
+    """Compose encoders into one space, in which what belongs together is near.
+
+    z_m = W_m f_m(x_m) / |W_m f_m(x_m)|, all times the root of a learned 1/τ: the dot
+    product of two modalities is their cosine over τ (a dual encoder; Radford et al.
+    2021, https://arxiv.org/abs/2103.00020).
+
+    Weights, by layer: those of the encoders; `MODALITY_projection`: W; `temperature`.
+
+    Args:
+        encoders: Two models or more, each with one named input.
+        embed_dim: Length of the embeddings.
+        temperature: τ at the start.
+        name: Name of the model.
+
+    Returns:
+        A model that takes a dict with one array per modality, and gives (B, M,
+        embed_dim) for `losses.InfoNCE`; `embedder` gives the unit vectors of one.
+
+    Raises:
+        ValueError: If there is one encoder, one has several inputs or gives no vector,
+            or two share a modality.
+
+    Example:
+        ```
+        model = models.align([image_encoder, text_encoder], embed_dim=64)
+        model.compile("adam", losses.InfoNCE())
+        model.fit(data.train.xy()[0], np.arange(len(data.train)), batch_size=256)
+        ```
+    """
+    if len(encoders) < 2:
+        raise ValueError(f"{len(encoders)} encoder, expected two or more to align")
+    inputs, names = _inputs_of(encoders)
+    points = []
+    for modality, encode, x in zip(names, encoders, inputs, strict=True):
+        features = encode(x)
+        if len(features.shape) != 2:
+            raise ValueError(
+                f"encoder {encode.name!r} gives {features.shape}, expected vectors "
+                "(B, size): build it with its pooling"
+            )
+        h = keras.layers.Dense(
+            embed_dim, use_bias=False, name=f"{modality}_projection"
+        )(features)
+        unit = keras.layers.UnitNormalization(name=f"{modality}_embedding")
+        points.append(keras.layers.Reshape((1, embed_dim))(unit(h)))
+    stacked = keras.layers.Concatenate(axis=1)(points)
+    return MultimodalModel(
+        inputs, Temperature(temperature, name="temperature")(stacked), name=name
+    )
+
+
+def embedder(model: keras.Model, modality: str) -> keras.Model:
+    """Return the part of an aligned model that embeds one modality.
+
+    Args:
+        model: What `align` gave.
+        modality: Which.
+
+    Returns:
+        A model from that modality alone to unit vectors (B, embed_dim); it shares the
+        weights.
+
+    Raises:
+        ValueError: If the model embeds no such modality.
+    """
+    layer = f"{modality}_embedding"
+    names = modalities_of(model)
+    if modality not in names or layer not in {part.name for part in model.layers}:
+        raise ValueError(f"{model.name} embeds no {modality!r}: it takes {names}")
+    x = model.inputs[names.index(modality)]
+    return keras.Model(x, model.get_layer(layer).output, name=f"embed_{modality}")
+
+
+def _inputs_of(encoders: Sequence[keras.Model]) -> tuple[list, list[str]]:
+    """Return fresh inputs for encoders, and their names."""
+    for encoder in encoders:
+        if len(encoder.inputs) != 1:
+            raise ValueError(
+                f"encoder {encoder.name!r} has {len(encoder.inputs)} inputs, expected 1"
+            )
+    inputs = [
+        keras.Input(
+            e.inputs[0].shape[1:], dtype=e.inputs[0].dtype, name=e.inputs[0].name
+        )
+        for e in encoders
+    ]
+    names = [tensor.name for tensor in inputs]
+    if len(set(names)) != len(names):
+        raise ValueError(f"two encoders share a modality: {names}; give each its name=")
+    return inputs, names
 
 
 def modalities_of(model: keras.Model) -> tuple[str, ...]:

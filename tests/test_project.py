@@ -138,6 +138,7 @@ FLOORS = {
     "files": 0,
     "text": 1,
     "layers": 1,
+    "losses": 1,
     "runtime": 1,
     "datasets": 2,
     "encoders": 3,

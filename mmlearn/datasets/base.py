@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mmlearn import runtime
 from mmlearn.datasets import sources
 from mmlearn.datasets.splits import grouped_split, stratified
 
@@ -93,11 +94,14 @@ class Split:
     def replace(self, **inputs: np.ndarray) -> "Split":
         """Return the same samples with some modalities' arrays exchanged.
 
+        What is in half precision becomes float32.
+
         Raises:
             KeyError: If a name is not one of the modalities.
         """
         for name in inputs:
             self[name]
+        inputs = {name: runtime.full_precision(x) for name, x in inputs.items()}
         return replace(self, inputs={**self.inputs, **inputs})
 
 

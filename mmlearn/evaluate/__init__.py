@@ -15,6 +15,7 @@ from mmlearn.evaluate.metrics import (
     scores,
     task_of,
 )
+from mmlearn.evaluate.retrieval import Retrieval, retrieval
 from mmlearn.evaluate.stress import Missing, Robustness, missing, robustness
 from mmlearn.evaluate.survival import concordance
 from mmlearn.evaluate.tables import COLUMNS, Table, table
@@ -28,6 +29,7 @@ __all__ = [
     "Cost",
     "Estimate",
     "Missing",
+    "Retrieval",
     "Robustness",
     "Table",
     "accuracy",
@@ -42,6 +44,7 @@ __all__ = [
     "majority",
     "missing",
     "paired_gain",
+    "retrieval",
     "robustness",
     "scores",
     "table",

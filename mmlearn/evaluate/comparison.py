@@ -383,7 +383,9 @@ def _trained(name, build, fit, data, seed, callbacks) -> tuple[dict, keras.Model
     # Predictions would be traced once more for each number of steps at a time.
     model.steps_per_execution = 1
     result = {
-        split: model.predict(inputs_from(model, data[split]), batch_size=256, verbose=0)
+        split: runtime.full_precision(
+            model.predict(inputs_from(model, data[split]), batch_size=256, verbose=0)
+        )
         for split in ("val", "test")
     }
     result |= {

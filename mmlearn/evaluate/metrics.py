@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmlearn.evaluate.intervals import Estimate, bootstrap, interval
+from mmlearn.runtime import full_precision
 
 NUM_BINS = 15
 """Bins of the calibration error, equal in width."""
@@ -65,7 +66,7 @@ def of_classes(predictions: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If one column is no probability.
     """
-    predictions = np.asarray(predictions)
+    predictions = full_precision(predictions)
     if predictions.ndim < 2 or predictions.shape[-1] != 1:
         return predictions
     if not ((predictions >= 0) & (predictions <= 1)).all():
@@ -267,7 +268,7 @@ def per_seed(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If shapes do not fit, or a prediction is not finite.
     """
-    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    predictions, labels = full_precision(predictions), np.asarray(labels)
     task = task_of(labels)
     shape = labels.shape if task != "classes" else (len(labels), "num_classes")
     if task == "regression" and predictions.shape[-2:] == (len(labels), 1):

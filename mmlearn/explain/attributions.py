@@ -10,6 +10,7 @@ from keras import ops
 from mmlearn.evaluate.metrics import of_classes
 from mmlearn.explain.graphs import encoders, opened
 from mmlearn.models import in_order, inputs_from, modalities_of
+from mmlearn.runtime import full_precision
 
 
 def grad_cam(
@@ -67,7 +68,7 @@ def grad_cam(
     found = np.maximum((weights * activations).sum(axis=-1), 0)
     size = encoder.input_shape[1:3]
     found = ops.image.resize(found[..., None], size, interpolation="bilinear")
-    found = ops.convert_to_numpy(found)[..., 0]
+    found = full_precision(ops.convert_to_numpy(found))[..., 0]
     top = found.max(axis=(1, 2), keepdims=True)
     return found / np.where(top > 0, top, 1)
 
@@ -133,7 +134,8 @@ def fusion_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]):
         if "return_weights" in inspect.signature(layer.call).parameters:
             reader = keras.Model(twin.inputs, _Weights(layer)(*args, **kwargs))
             arrays = in_order(model, inputs_from(model, inputs))
-            return reader.predict(arrays, batch_size=256, verbose=0)
+            found = reader.predict(arrays, batch_size=256, verbose=0)
+            return keras.tree.map_structure(full_precision, found)
     raise ValueError(f"no layer of {model.name!r} has weights to return")
 
 

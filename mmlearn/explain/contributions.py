@@ -13,6 +13,7 @@ from mmlearn.datasets import Split
 from mmlearn.evaluate.metrics import need, of_classes
 from mmlearn.explain.graphs import predictor
 from mmlearn.models import inputs_from, modalities_of
+from mmlearn.runtime import full_precision
 
 MOST = 6
 """Modalities up to which all subsets are tried."""
@@ -298,7 +299,7 @@ def _permutations(num: int, repeats: int, seed: int) -> list[np.ndarray]:
 
 def _predict(model: keras.Model, split: Split, only=None) -> np.ndarray:
     inputs = inputs_from(model, split, only)
-    return model.predict(inputs, batch_size=256, verbose=0)
+    return full_precision(model.predict(inputs, batch_size=256, verbose=0))
 
 
 def _value(shares: np.ndarray, split: Split, value: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from keras import ops
 
 from mmlearn.datasets import Split
 from mmlearn.models import in_order, inputs_from
+from mmlearn.runtime import full_precision
 
 
 class Call(NamedTuple):
@@ -93,14 +94,17 @@ def predictor(
     if run is not model:
         names.sort(key=lambda name: name == "presence")  # where it is the last
         arrays = {
-            name: parts[name][0].predict(array, batch_size=256, verbose=0)
+            name: full_precision(
+                parts[name][0].predict(array, batch_size=256, verbose=0)
+            )
             for name, array in arrays.items()
         }
 
     def predict(given: Mapping[str, np.ndarray]) -> np.ndarray:
         num = len(next(iter(given.values())))
         values = {**given, "presence": np.ones((num, len(arrays)), "float32")}
-        return run.predict([values[name] for name in names], batch_size=1024, verbose=0)
+        given = [values[name] for name in names]
+        return full_precision(run.predict(given, batch_size=1024, verbose=0))
 
     return predict, arrays
 
