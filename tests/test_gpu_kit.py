@@ -92,6 +92,8 @@ def test_the_jobs_run_on_a_machine_with_nothing_else(python, kit, tmp_path):
         result = found["jobs"]["layers"]["result"]
         assert result["failed"] == {} and len(result["rows"]) == 8
         assert all(row["apart"] < 0.05 for row in result["rows"])
+        for job in found["jobs"].values():
+            job["tests"] = report.tests(job["end_of_output"])
         assert "| ConcatFusion | float32 |" in report.markdown(found)
 
 
@@ -136,3 +138,9 @@ def test_a_rehearsal_is_no_result(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(rehearsed))
     with pytest.raises(ValueError, match="expected real runs"):
         report.merged([tmp_path / "results.json"])
+
+
+def test_the_report_names_tests_that_failed():
+    said = "FAILED tests/a.py::b[c] - Err...\n2 failed, 14 passed, 3 warnings in 5.1s\n"
+    assert report.tests(said) == ["tests/a.py::b[c]", "2 failed, 14 passed"]
+    assert report.tests("151 passed in 2s") == ["151 passed"] and not report.tests("")

@@ -53,7 +53,15 @@ def ended(job: dict) -> str:
     """Return how a job ended."""
     if job["exit_code"] < 0:
         return "cut at its limit"
+    if job["tests"]:
+        return job["tests"][-1]
     return "complete" if job["exit_code"] == 0 else f"exit code {job['exit_code']}"
+
+
+def tests(text: str) -> list[str]:
+    """Return the names of failed tests, then how many failed and passed."""
+    failed = re.findall(r"^FAILED (\S+)", text, re.MULTILINE)
+    return failed + re.findall(r"(?:\d+ failed, )?\d+ passed", text)[-1:]
 
 
 def jobs(report: dict) -> str:
@@ -164,6 +172,8 @@ def markdown(report: dict) -> str:
         f"`benchmarks/gpu/run.py`.\n\n{jobs(report)}"
     )
     for name, job in report["jobs"].items():
+        if failed := job["tests"][:-1]:
+            text += f"\n## {name}\n\nFailed: `{'`, `'.join(failed)}`\n"
         if found := job.get("result"):
             part = PARTS.get(name, notebook)
             text += f"\n## {name}\n\n{part(found)}"
@@ -193,7 +203,7 @@ def main() -> None:
     report = merged(parser.parse_args().runs)
     name = "gpu_" + re.sub(r"\W+", "_", device(report)).lower()
     for job in report["jobs"].values():
-        job.pop("end_of_output", None)
+        job["tests"] = tests(job.pop("end_of_output", ""))
     timing.save(f"{name}.json", json.dumps(report))
     timing.save(f"{name}.md", markdown(report))
     headers(report)

@@ -99,9 +99,10 @@ class Split:
         Raises:
             KeyError: If a name is not one of the modalities.
         """
-        for name in inputs:
+        for name, x in inputs.items():
             self[name]
-        inputs = {name: runtime.full_precision(x) for name, x in inputs.items()}
+            if isinstance(x, np.ndarray):
+                inputs[name] = runtime.full_precision(x)
         return replace(self, inputs={**self.inputs, **inputs})
 
 
