@@ -434,13 +434,13 @@ def test_numbers_to_predict_may_have_any_unit(tmp_path):
         head = keras.Sequential([keras.layers.Dense(1), *more])
         return fuse(parts, ConcatFusion(), head=head)
 
-    errors = []
+    errors, alone = [], {"seeds": [0], "singles": {}}
     for unit, zero in ((1, 0), (100_000, 250_000), (1e-6, 0)):
         parts = {
             n: replace(s, labels=zero + unit * s.labels) for n, s in thirds.items()
         }
         data = MultimodalDataset("unit", "own", (), **parts)
-        found = compare({"both": build}, data, seeds=[0], epochs=20, batch_size=16)
+        found = compare({"both": build}, data, **alone, epochs=20, batch_size=16)
         said = found.predictions["both"][0].reshape(-1)
         errors.append(np.std(said - data.test.labels) / data.test.labels.std())
         model = found.models("both")[0]
@@ -452,7 +452,7 @@ def test_numbers_to_predict_may_have_any_unit(tmp_path):
     assert_close(errors[2], errors[0], atol=0.05)
     # Who scales already does not want it twice.
     mine = partial(build, keras.layers.Rescaling(2.0, 7.0))
-    found = compare({"mine": mine, "plain": build}, data, seeds=[0], epochs=1)
+    found = compare({"mine": mine, "plain": build}, data, **alone, epochs=1)
     last = {name: found.models(name)[0].layers[-1].name for name in ("mine", "plain")}
     assert last["mine"] != "unit" and last["plain"] == "unit"
 

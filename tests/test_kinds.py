@@ -76,7 +76,12 @@ TOOLS: dict[str, Callable[[str], object]] = {
         (found := compared(k)).table().rows and found.gains().rows
     ),
     "`evaluate.compare(balance=True)`": lambda k: evaluate.compare(
-        {"both": lambda: build(k)}, data_of(k), seeds=[0], epochs=1, balance=True
+        {"both": lambda: build(k)},
+        data_of(k),
+        seeds=[0],
+        epochs=1,
+        balance=True,
+        singles={},
     ),
     "`evaluate.scores`, `.table`": lambda k: evaluate.scores(
         predicted(k), labels_of(k)
