@@ -82,6 +82,7 @@ def layers(found: dict) -> str:
     rows = []
     for row in sorted(found["rows"], key=lambda row: (row["layer"], row["dtype"])):
         ratio, low, high = row["ratio"]
+        share = row["share_of_limit"]
         rows.append(
             [
                 *(row[name] for name in ("layer", "dtype")),
@@ -89,7 +90,7 @@ def layers(found: dict) -> str:
                 *(f"{ms:.3g}" for ms in row["ms"]),
                 f"{ratio:.2f} [{low:.2f}, {high:.2f}]",
                 f"{row['apart']:.0e}",
-                f"{100 * row['share_of_limit']:.0f} %",
+                "–" if share is None else f"{100 * share:.0f} %",
                 row["limited_by"],
             ]
         )
