@@ -262,8 +262,8 @@ def main() -> None:
             for name in names
         ]
         answers = [np.array(side.hello["first"]) for side in sides]
-        apart = max(np.abs(answer - answers[0]).max() for answer in answers)
-        if apart > args.tolerance:
+        apart = np.max([np.abs(answer - answers[0]) for answer in answers])
+        if not apart <= args.tolerance:  # nor where it is NaN
             raise SystemExit(f"not the same model: probabilities {apart:.2g} apart")
         order, shuffle = list(range(len(sides))), random.Random(0).shuffle
         times = np.empty((len(sides), args.rounds))

@@ -1,7 +1,7 @@
 """What aligns modalities: losses of embeddings of the same thing seen in several ways.
 
-Both take what `models.align` gives: (B, M, embed_dim), one row per sample, one column
-per modality.
+Both take what `models.shared_space` gives: (B, M, embed_dim), one row per sample, one
+column per modality.
 """
 
 from itertools import combinations
@@ -18,8 +18,8 @@ class InfoNCE(keras.losses.Loss):
     l_i = (log Σ_j exp s_ij + log Σ_j exp s_ji)/2 - s_ii, averaged over the pairs of
     modalities (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748; symmetric:
     Radford et al. 2021, https://arxiv.org/abs/2103.00020). The temperature is in the
-    embeddings: `models.align` gives unit vectors, each times the root of the learned
-    1/temperature.
+    embeddings: `models.shared_space` gives unit vectors, each times the root of the
+    learned 1/temperature.
 
     Two samples with the same label show the same thing: neither counts as wrong for the
     other. `fit` wants labels in any case; where each sample is something of its own,
@@ -145,5 +145,5 @@ def _require_pairs(y_pred) -> None:
     if len(shape) != 3 or shape[1] < 2:
         raise ValueError(
             f"embeddings have shape {shape}, expected (B, M, embed_dim) of two or more "
-            "modalities, as models.align gives them"
+            "modalities, as models.shared_space gives them"
         )

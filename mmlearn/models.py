@@ -1,4 +1,4 @@
-"""`fuse` and `align`: encoders become one model, with a head, or in one space."""
+"""`fuse` and `shared_space`: encoders become one model, with a head or without."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -169,7 +169,7 @@ def fuse(
     return MultimodalModel(inputs, head(joint), name=name)
 
 
-def align(
+def shared_space(
     encoders: Sequence[keras.Model],
     embed_dim: int,
     temperature: float = 0.07,
@@ -199,13 +199,13 @@ def align(
 
     Example:
         ```
-        model = models.align([image_encoder, text_encoder], embed_dim=64)
+        model = models.shared_space([image_encoder, text_encoder], embed_dim=64)
         model.compile("adam", losses.InfoNCE())
         model.fit(data.train.xy()[0], np.arange(len(data.train)), batch_size=256)
         ```
     """
     if len(encoders) < 2:
-        raise ValueError(f"{len(encoders)} encoder, expected two or more to align")
+        raise ValueError(f"{len(encoders)} encoder, expected two or more")
     inputs, names = _inputs_of(encoders)
     points = []
     for modality, encode, x in zip(names, encoders, inputs, strict=True):
@@ -230,7 +230,7 @@ def embedder(model: keras.Model, modality: str) -> keras.Model:
     """Return the part of an aligned model that embeds one modality.
 
     Args:
-        model: What `align` gave.
+        model: What `shared_space` gave.
         modality: Which.
 
     Returns:

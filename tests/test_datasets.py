@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mmlearn import evaluate
 from mmlearn.datasets import (
@@ -620,3 +621,33 @@ def test_many_words_belong_to_several_classes():
     counts = Counter(w for group in templates.CLASS_WORDS.values() for w in group)
     for group in templates.CLASS_WORDS.values():
         assert sum(counts[word] > 1 for word in group) >= 2
+
+
+def test_all_pictures_are_read_from_a_jpeg_copy(tmp_path):
+    rng, arrays, told = np.random.default_rng(0), {}, {}
+    for split, num in (("train", 5), ("test", 3)):
+        told[split] = rng.integers(0, 10, num).astype("uint8")
+        plain = [np.full((32, 32, 3), 20 * label, "uint8") for label in told[split]]
+        files = [io.BytesIO() for _ in plain]
+        for pixels, file in zip(plain, files, strict=True):
+            Image.fromarray(pixels).save(file, "jpeg")
+        pieces = [file.getvalue() for file in files]
+        arrays[f"{split}_jpeg"] = np.frombuffer(b"".join(pieces), "uint8")
+        arrays[f"{split}_offsets"] = np.cumsum([0, *map(len, pieces)])
+        arrays[f"{split}_labels"] = told[split]
+    np.savez(tmp_path / "copy.npz", **arrays)
+    found = cifar10._read(tmp_path / "copy.npz")
+    for split, (images, labels, index) in found.items():
+        assert labels.tolist() == told[split].tolist()
+        assert index.tolist() == list(range(len(labels)))
+        shades = images.mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(shades, 20.0 * labels, atol=2)
+
+
+@pytest.mark.skipif(
+    sources.locate("cifar10_full") is None, reason="the full pictures are not here"
+)
+def test_all_pictures_of_cifar10():
+    data = cifar10_captions(pictures="all", num_val=5000)
+    assert data.source == "real"
+    assert [len(data[s]) for s in ("train", "val", "test")] == [45000, 5000, 10000]

@@ -168,7 +168,7 @@ def world(num: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 def aligned() -> models.MultimodalModel:
     keras.utils.set_random_seed(0)
-    return models.align([encoder("image", 8), encoder("text", 6)], embed_dim=4)
+    return models.shared_space([encoder("image", 8), encoder("text", 6)], embed_dim=4)
 
 
 def embedded(model, x) -> list[np.ndarray]:
@@ -245,13 +245,13 @@ def test_half_precision_gives_finite_losses():
 
 def test_what_cannot_be_aligned_is_refused():
     with pytest.raises(ValueError, match="1 encoder, expected two"):
-        models.align([encoder("image", 8)], 4)
+        models.shared_space([encoder("image", 8)], 4)
     with pytest.raises(ValueError, match="two encoders share a modality"):
-        models.align([encoder("image", 8), encoder("image", 6)], 4)
+        models.shared_space([encoder("image", 8), encoder("image", 6)], 4)
     x = keras.Input((3, 8), name="text")
     sequence = keras.Model(x, keras.layers.Dense(4)(x), name="words")
     with pytest.raises(ValueError, match="'words' gives .* expected vectors"):
-        models.align([encoder("image", 8), sequence], 4)
+        models.shared_space([encoder("image", 8), sequence], 4)
     with pytest.raises(ValueError, match="embeds no 'sound'"):
         models.embedder(aligned(), "sound")
 
@@ -259,4 +259,4 @@ def test_what_cannot_be_aligned_is_refused():
 @pytest.mark.parametrize("temperature", [0, -1, float("nan")])
 def test_a_temperature_that_cannot_be_is_refused(temperature):
     with pytest.raises(ValueError, match="temperature is .* expected 0.01 or more"):
-        models.align([encoder("a", 2), encoder("b", 2)], 4, temperature)
+        models.shared_space([encoder("a", 2), encoder("b", 2)], 4, temperature)

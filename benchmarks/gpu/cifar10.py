@@ -14,8 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from benchmarks.gpu.pictures import part
-from mmlearn import encoders, models, runtime
+from mmlearn import datasets, encoders, models, runtime
 
 
 class Watch(keras.callbacks.Callback):
@@ -44,9 +43,9 @@ def main() -> None:
     if args.tiny:
         filters, depth, num, args.epochs, args.batch = (8, 8), 1, 40, 2, 8
     runtime.setup(seed=0, profile="full")
-    x, labels = part("train", num)
-    order = np.random.default_rng(0).permutation(len(x))
-    val, train = order[: len(x) // 10], order[len(x) // 10 :]
+    data = datasets.cifar10_captions(pictures="all", num_val=5000, seed=0)
+    parts = (data[name] for name in ("train", "val", "test"))
+    train, val, test = (part.take(np.arange(len(part))[:num]) for part in parts)
     augment = encoders.image.augmentation(flip=True, crop=4)
     encoder = encoders.image.resnet(
         filters=filters, num_layers=depth, augment=augment, dropout=0.2
@@ -63,6 +62,7 @@ def main() -> None:
     loss = "sparse_categorical_crossentropy"
     model.compile(optimizer, loss, metrics=["accuracy"])
     report = {
+        "data": data.source,
         "weights": model.count_params(),
         "batch": args.batch,
         "rate": args.rate,
@@ -71,17 +71,16 @@ def main() -> None:
         "epochs": [],
     }
     model.fit(
-        {"image": x[train]},
-        labels[train],
+        *train.xy("image"),
         args.batch,
         args.epochs,
         verbose=0,
-        validation_data=({"image": x[val]}, labels[val]),
+        validation_data=val.xy("image"),
         callbacks=[Watch(args.result, report)],
     )
-    x, labels = part("test", num)
-    right = model.predict({"image": x}, args.batch, verbose=0).argmax(-1) == labels
-    report["test_accuracy"], report["num_test"] = float(right.mean()), len(labels)
+    p = model.predict(test.xy("image")[0], args.batch, verbose=0)
+    report["test_accuracy"] = float((p.argmax(-1) == test.labels).mean())
+    report["num_test"] = len(test)
     args.result.write_text(json.dumps(report))
     print(report["epochs"][-1], report["test_accuracy"])
 

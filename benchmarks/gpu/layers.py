@@ -12,7 +12,6 @@ import argparse
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -135,36 +134,20 @@ def main() -> None:
     pairs = list(product(chosen, DTYPES))
     for start in range(0, len(pairs), AT_ONCE):
         few = pairs[start : start + AT_ONCE]
+        begun = {}
         with ThreadPoolExecutor() as pool:  # XLA compiles several at a time
-            ready = [_begun(pool, case, args.batch, dtype) for case, dtype in few]
-        for (case, dtype), begun in zip(few, ready, strict=True):
+            for case, dtype in few:
+                made = steps(case, args.batch, dtype)
+                begun[case, dtype] = made, [pool.submit(step) for step in made[:2]]
+        for (case, dtype), (made, first) in begun.items():
             try:
-                made = begun()
+                for one in first:
+                    one.result()
                 row = measure(case, made, report["limits"], dtype, args.rounds)
                 report["rows"].append(row)
-            except Exception as error:
+            except Exception as error:  # too large for the device, say
                 report["failed"][f"{case.name}, {dtype}"] = str(error)[:500]
         args.result.write_text(json.dumps(report))
-
-
-def _begun(pool, case: Case, batch: int, dtype: str):
-    """Start compiling; return what waits for the steps, or raises what went wrong."""
-    try:
-        made = steps(case, batch, dtype)
-    except Exception as error:
-        return partial(_fail, error)
-    first = [pool.submit(step) for step in made[:2]]
-
-    def wait():
-        for one in first:
-            one.result()
-        return made
-
-    return wait
-
-
-def _fail(error: Exception):
-    raise error
 
 
 if __name__ == "__main__":

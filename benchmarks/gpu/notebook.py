@@ -15,7 +15,7 @@ from pathlib import Path
 from mmlearn_course import notebooks
 from mmlearn_course.kernel import play
 
-_HALF = "\n__import__('keras').config.set_dtype_policy('mixed_bfloat16')"
+_HALF = "\nimport keras\nkeras.config.set_dtype_policy('mixed_bfloat16')"
 FOLDER = Path(__file__).parents[2] / "notebooks"
 
 

@@ -143,8 +143,7 @@ def batches(found: dict) -> str:
     header = ["batch", "peak rate", "seed", "validation", "s, first epoch", "s, others"]
     rows = []
     for fit in found["fits"]:
-        start, end = fit["between"]
-        numbers = [fit["validation"], fit["first_epoch"], end - start]
+        numbers = [fit[n] for n in ("validation", "first_epoch", "other_epochs")]
         numbers = [f"{n:.3f}" if n < 1 else f"{n:.1f}" for n in numbers]
         rows.append([*(str(fit[n]) for n in ("batch", "rate", "seed")), *numbers])
     head = "Notebook 02's image model in the full profile.\n\n"

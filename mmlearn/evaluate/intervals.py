@@ -1,5 +1,6 @@
 """A number with its spread: over seeds, or over samples."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isclose, isfinite
 
@@ -73,22 +74,44 @@ def interval(scores, unit: str = "seeds") -> Estimate:
     return Estimate(mean, mean - half, mean + half, scores.size, unit)
 
 
-def bootstrap(values: np.ndarray, seed: int = 0, unit: str = "samples") -> Estimate:
+def bootstrap(
+    values: np.ndarray,
+    seed: int = 0,
+    unit: str = "samples",
+    groups: np.ndarray | None = None,
+    statistic: Callable[[np.ndarray], float] = np.mean,
+) -> Estimate:
     """Return the mean over samples and its 95 % interval from 2,000 resamples.
 
     Args:
         values: One value per sample, shape (N,).
         seed: Seeds the resampling.
-        unit: What the values are of, where it is not samples.
+        unit: What is drawn, where it is not samples.
+        groups: What each sample belongs to, (N,): whole groups are drawn. `None`: each
+            sample is drawn for itself.
+        statistic: What is computed instead of the mean, such as `np.median`.
 
     Raises:
-        ValueError: If there is no value, or one is not finite.
+        ValueError: If there is no value, one is not finite, or `groups` has another
+            shape.
     """
     values = np.asarray(values, float)
     if values.size == 0 or not np.isfinite(values).all():
         raise ValueError(f"{values.size} values to resample: expected finite numbers")
     rng, num = np.random.default_rng(seed), len(values)
+    if groups is not None:
+        if np.shape(groups) != values.shape:
+            raise ValueError(f"groups has shape {np.shape(groups)}, expected ({num},)")
+        names, groups = np.unique(groups, return_inverse=True)
+        num = len(names)
+
+    def resample() -> np.ndarray:
+        drawn = rng.integers(num, size=num)
+        if groups is None:
+            return values[drawn]
+        return np.repeat(values, np.bincount(drawn, minlength=num)[groups])
+
     # One resample at a time: all at once, many samples would fill the memory.
-    means = [values[rng.integers(num, size=num)].mean() for _ in range(2000)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Estimate(float(values.mean()), float(low), float(high), num, unit)
+    found = [statistic(resample()) for _ in range(2000)]
+    low, high = np.percentile(found, [2.5, 97.5])
+    return Estimate(float(statistic(values)), float(low), float(high), num, unit)

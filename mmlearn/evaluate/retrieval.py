@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmlearn.evaluate.intervals import Estimate
+from mmlearn.evaluate.intervals import Estimate, bootstrap
 from mmlearn.evaluate.tables import Table
 
 _ROWS = 1000  # queries whose similarities are held at a time
@@ -17,33 +17,30 @@ class Retrieval:
 
     Attributes:
         ranks: 1 = first, (Q,). Wrong answers as near as the right one count half.
-        units: What queries are resampled by, whole numbers (Q,): those of one unit stay
-            together.
+        groups: What each query belongs to, (Q,): intervals draw whole groups. `None`:
+            each query for itself.
         num_right: Right answers to each query, (Q,).
         size: Number of answers in the gallery, G.
-        unit: What a unit is, for the tables.
+        unit: What is drawn, for the tables.
     """
 
     ranks: np.ndarray
-    units: np.ndarray
+    groups: np.ndarray | None
     num_right: np.ndarray
     size: int
     unit: str
 
     def recall(self, k: int) -> Estimate:
         """Return R@k: how often a right answer is among the first k."""
-        return self._mean(self.ranks <= k)
+        return self._over(self.ranks <= k)
 
     def mrr(self) -> Estimate:
         """Return the mean reciprocal rank."""
-        return self._mean(1 / self.ranks)
+        return self._over(1 / self.ranks)
 
     def median_rank(self) -> Estimate:
         """Return the median rank."""
-        drawn = [np.median(np.repeat(self.ranks, w)) for w in self._weights()]
-        low, high = np.percentile(drawn, [2.5, 97.5])
-        middle = float(np.median(self.ranks))
-        return Estimate(middle, float(low), float(high), self._num_units, self.unit)
+        return self._over(self.ranks, np.median)
 
     def chance(self, k: int) -> float:
         """Return R@k of answers in random order: 1 - C(G - r, k)/C(G, k) for r right.
@@ -62,33 +59,20 @@ class Retrieval:
             (f"R@{k}", f"{100 * self.recall(k):.1f}", f"{100 * self.chance(k):.1f}")
             for k in at
         ]
-        rows.append(("MRR", f"{self.mrr():.2f}", "–"))
+        mrr = self.mrr()
+        rows.append(("MRR", f"{mrr:.2f}", "–"))
         rows.append(("median rank", f"{self.median_rank():.0f}", "–"))
         note = (
             f"{len(self.ranks):,} queries among {self.size:,}; R@k in %; 95 % "
-            f"bootstrap interval over {self._num_units:,} {self.unit}"
+            f"bootstrap interval over {mrr.n:,} {self.unit}"
         )
         return Table(("score", "found", "chance"), tuple(rows), note)
 
     def _repr_markdown_(self) -> str:
         return self.table()._repr_markdown_()
 
-    @property
-    def _num_units(self) -> int:
-        return int(self.units.max()) + 1
-
-    def _weights(self):
-        """How often each query is drawn, in each of 2,000 resamples of the units."""
-        rng, num = np.random.default_rng(0), self._num_units
-        for _ in range(2000):
-            drawn = np.bincount(rng.integers(num, size=num), minlength=num)
-            yield drawn[self.units]
-
-    def _mean(self, values: np.ndarray) -> Estimate:
-        drawn = [np.average(values, weights=w) for w in self._weights()]
-        low, high = np.percentile(drawn, [2.5, 97.5])
-        mean = float(np.mean(values))
-        return Estimate(mean, float(low), float(high), self._num_units, self.unit)
+    def _over(self, values: np.ndarray, statistic=np.mean) -> Estimate:
+        return bootstrap(values, 0, self.unit, self.groups, statistic)
 
 
 def retrieval(
@@ -142,9 +126,8 @@ def retrieval(
         _labels(shown, queries, "shown"),
         _labels(answers, gallery, "answers"),
     )
-    units = np.arange(len(queries))
     if groups is not None:
-        units = np.unique(_labels(groups, queries, "groups"), return_inverse=True)[1]
+        groups = _labels(groups, queries, "groups")
     ranks, num_right = np.empty(len(queries)), np.empty(len(queries), int)
     for start in range(0, len(queries), _ROWS):
         rows = slice(start, start + _ROWS)
@@ -160,7 +143,7 @@ def retrieval(
         first = shown[num_right == 0][0]
         raise ValueError(f"query {first!r} has no right answer in the gallery")
     unit = unit or ("queries" if groups is None else "groups")
-    return Retrieval(ranks, units, num_right, len(gallery), unit)
+    return Retrieval(ranks, groups, num_right, len(gallery), unit)
 
 
 def _unit(x: np.ndarray, what: str) -> np.ndarray:

@@ -169,7 +169,7 @@ def _read(path: Path) -> Pictures:
         return {
             split: (
                 _decode(file, split),
-                file[f"y_{split}"].astype("int64").ravel(),
+                _labels(file, split),
                 _index(file, split),
             )
             for split in ("train", "test")
@@ -188,9 +188,15 @@ def _decode(file, split: str) -> np.ndarray:
     )
 
 
+def _labels(file, split: str) -> np.ndarray:
+    name = f"y_{split}"
+    # The copy of all pictures names them otherwise.
+    return file[name if name in file else f"{split}_labels"].astype("int64").ravel()
+
+
 def _index(file, split: str) -> np.ndarray:
     name = f"index_{split}"
-    return file[name] if name in file else np.arange(file[f"y_{split}"].size)
+    return file[name] if name in file else np.arange(_labels(file, split).size)
 
 
 def _read_archive(path: Path) -> Pictures:
