@@ -39,11 +39,12 @@ def main() -> None:
     parser.add_argument("--decay", type=float, default=5e-3)
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args()
-    filters, depth, num = (64, 128, 256, 512), 2, None
+    filters, depth, num, num_val = (64, 128, 256, 512), 2, None, 5000
     if args.tiny:
-        filters, depth, num, args.epochs, args.batch = (8, 8), 1, 40, 2, 8
+        filters, depth, num, num_val = (8, 8), 1, 40, 40
+        args.epochs, args.batch = 2, 8
     runtime.setup(seed=0, profile="full")
-    data = datasets.cifar10_captions(pictures="all", num_val=5000, seed=0)
+    data = datasets.cifar10_captions(pictures="all", num_val=num_val, seed=0)
     parts = (data[name] for name in ("train", "val", "test"))
     train, val, test = (part.take(np.arange(len(part))[:num]) for part in parts)
     augment = encoders.image.augmentation(flip=True, crop=4)
