@@ -386,7 +386,7 @@ def test_config_makes_an_equal_layer(layer):
     ("make", "message"),
     [
         (lambda: image.cnn((20, 32, 3)), r"image: shape is \(20, 32, 3\)"),
-        (lambda: image.cnn((32, 32, 2)), "1 or 3"),
+        (lambda: image.cnn((32, 32, 2)), "1, 3 or 4"),
         (lambda: image.cnn((32, 32)), "shape is"),
         (lambda: image.cnn(filters=(4,) * 5, name="x"), "x: filters"),
         (lambda: image.cnn(filters=()), "image: filters"),

@@ -41,6 +41,41 @@ def augmentation(
 
 
 @keras.saving.register_keras_serializable(package="mmlearn")
+class RandomGround(layers.Layer):
+    """Put pictures with an alpha channel on a ground, of a random colour in training.
+
+    x = α c + (1 - α) g, with one ground g ~ U(0, 255)³ per picture while training, and
+    white after it.
+
+    Call arguments:
+        images: RGBA from 0 to 255, (B, height, width, 4).
+        training: Whether to draw the grounds.
+
+    Returns:
+        RGB from 0 to 255, (B, height, width, 3).
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, images, training=False):
+        ops = keras.ops
+        images = ops.cast(images, self.compute_dtype)
+        opaque = images[..., 3:] / 255
+        ground = ops.full((1, 1, 1, 3), 255.0, dtype=self.compute_dtype)
+        if training:
+            shape = (ops.shape(images)[0], 1, 1, 3)
+            ground = keras.random.uniform(
+                shape, 0.0, 255.0, dtype=self.compute_dtype, seed=self.seed_generator
+            )
+        return opaque * images[..., :3] + (1 - opaque) * ground
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 3)
+
+
+@keras.saving.register_keras_serializable(package="mmlearn")
 class _RandomShift(layers.Layer):
     """Pad, then crop each picture at a random place: an integer shift, no blur."""
 
@@ -86,7 +121,8 @@ def cnn(
     scaled from 0..255 to -1..1 inside the model.
 
     Args:
-        shape: Height, width (at least 28) and channels (1 or 3) of a picture.
+        shape: Height, width (at least 28) and channels of a picture: 1, 3, or 4 with
+            alpha (`RandomGround`).
         filters: Channels of each block, at most four.
         embed_dim: Length of the features; `None` keeps those of the last.
         dropout: Rate of dropout on the features.
@@ -144,7 +180,8 @@ def lenet(
     spoken digits.
 
     Args:
-        shape: Height, width (at least 28) and channels (1 or 3) of a picture.
+        shape: Height, width (at least 28) and channels of a picture: 1, 3, or 4 with
+            alpha (`RandomGround`).
         filters: Channels of the first block.
         num_layers: Number of blocks; each halves height and width.
         embed_dim: Length of the features; `None` keeps those of the last block.
@@ -201,7 +238,8 @@ def resnet(
     2016, https://arxiv.org/abs/1603.05027)
 
     Args:
-        shape: Height, width (at least 28) and channels (1 or 3) of a picture.
+        shape: Height, width (at least 28) and channels of a picture: 1, 3, or 4 with
+            alpha (`RandomGround`).
         filters: Channels of each stage, at most five.
         num_layers: Residual blocks in a stage; three stages of n are 6n + 2
             convolutions deep.
@@ -267,7 +305,8 @@ def vit(
     instead of a class token).
 
     Args:
-        shape: Height, width (at least 28) and channels (1 or 3) of a picture.
+        shape: Height, width (at least 28) and channels of a picture: 1, 3, or 4 with
+            alpha (`RandomGround`).
         patch_size: Side of a patch in pixels; divides height and width.
         embed_dim: Length of the features; `num_heads` divides it.
         num_heads: Attention heads in each block.
@@ -346,12 +385,13 @@ def _residual_block(x, filters: int, strides: int, name: str):
 
 def _pixels(shape, augment: keras.Model | None, name: str):
     """The model's input, and its pixels scaled to -1..1."""
-    if len(shape) != 3 or min(shape[:2]) < 28 or shape[2] not in (1, 3):
+    if len(shape) != 3 or min(shape[:2]) < 28 or shape[2] not in (1, 3, 4):
         raise ValueError(
-            f"{name}: shape is {shape}, expected (height ≥ 28, width ≥ 28, 1 or 3)"
+            f"{name}: shape is {shape}, expected (height ≥ 28, width ≥ 28, 1, 3 or 4)"
         )
     inputs = keras.Input(shape, name=name)
-    x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    x = RandomGround(name="ground")(inputs) if shape[2] == 4 else inputs
+    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
     return inputs, augment(x) if augment is not None else x
 
 
