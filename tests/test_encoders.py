@@ -278,6 +278,44 @@ def test_colour_and_another_size(name):
     assert out.shape == (2, model.output_shape[1])
 
 
+def with_alpha(num: int = 6) -> np.ndarray:
+    """RGBA pictures: a clear left half, an opaque right one, half of each between."""
+    x = np.random.default_rng(5).integers(0, 256, (num, 28, 30, 4)).astype("float32")
+    x[:, :, :10, 3], x[:, :, 10:20, 3], x[:, :, 20:, 3] = 0, 127.5, 255
+    return x
+
+
+def test_pictures_with_alpha_stand_on_white_after_training():
+    x = with_alpha()
+    found = run(image.RandomGround(), x)
+    opaque = x[..., 3:] / 255
+    expected = opaque * x[..., :3] + (1 - opaque) * 255
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    model = image.cnn((28, 30, 4), (4,), dropout=0.0)
+    plain = image.cnn((28, 30, 3), (4,), dropout=0.0)
+    plain.set_weights(model.get_weights())
+    np.testing.assert_allclose(run(model, x), run(plain, expected), atol=1e-4)
+
+
+def test_each_picture_has_one_random_ground_while_training():
+    x = with_alpha()
+    found = run(image.RandomGround(), x, True)
+    np.testing.assert_allclose(found[:, :, 20:], x[:, :, 20:, :3], rtol=1e-5)
+    grounds = found[:, :, :10]
+    np.testing.assert_allclose(grounds, grounds[:, :1, :1] + 0 * grounds, rtol=1e-5)
+    assert 0 <= grounds.min() and grounds.max() <= 255
+    assert len(np.unique(grounds[:, 0, 0].round(3), axis=0)) == len(x)
+    between = (x[:, :, 10:20, :3] + grounds) / 2
+    np.testing.assert_allclose(found[:, :, 10:20], between, rtol=1e-4, atol=1e-3)
+
+
+def test_a_random_ground_survives_saving(tmp_path):
+    model = image.cnn((28, 30, 4), (4,))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(run(loaded, with_alpha()), run(model, with_alpha()))
+
+
 def test_a_pair_of_lenets_has_the_size_of_the_usual_digits_bench():
     written = image.lenet((28, 28, 1), num_layers=4, embed_dim=None)
     spoken = image.lenet((112, 112, 1), num_layers=6, embed_dim=None)

@@ -44,6 +44,7 @@ PLANTED = {
         "fleet_epochs": 1,
         "life_epochs": 1,
     },
+    "07_shared_space": {"resolution": 32},
     "12_explain_and_stress": {"keep": 0.02, "num_seeds": 1, "epochs": 2},
 }
 NO_NETWORK = """
