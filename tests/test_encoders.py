@@ -303,7 +303,7 @@ def test_each_picture_has_one_random_ground_while_training():
     np.testing.assert_allclose(found[:, :, 20:], x[:, :, 20:, :3], rtol=1e-5)
     grounds = found[:, :, :10]
     np.testing.assert_allclose(grounds, grounds[:, :1, :1] + 0 * grounds, rtol=1e-5)
-    assert 0 <= grounds.min() and grounds.max() <= 255
+    assert grounds.min() >= 0 and grounds.max() <= 255
     assert len(np.unique(grounds[:, 0, 0].round(3), axis=0)) == len(x)
     between = (x[:, :, 10:20, :3] + grounds) / 2
     np.testing.assert_allclose(found[:, :, 10:20], between, rtol=1e-4, atol=1e-3)

@@ -5,7 +5,7 @@ from math import comb
 import keras
 import numpy as np
 from exercise_cases import Cases
-from scipy.special import logsumexp, softmax
+from scipy.special import log_softmax, logsumexp
 from scipy.stats import hypergeom, rankdata
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.decomposition import PCA
@@ -61,8 +61,8 @@ def contrast_by_softmax(images, texts, temperature, shown):
     for a, b in ((images, texts), (texts, images)):
         for i, row in enumerate(a):
             kept = (shown != shown[i]) | (np.arange(len(shown)) == i)
-            p = softmax(b[kept] @ row / temperature)
-            total -= np.log(p[kept[:i].sum()])
+            p = log_softmax(b[kept] @ row / temperature)
+            total -= p[kept[:i].sum()]
     return total / (2 * len(shown))
 
 
@@ -176,6 +176,16 @@ def shuffled(images, texts):
     return dual_encoder(images, texts, np.random.default_rng(0).permutation(len(texts)))
 
 
+def remembers(images, texts):
+    last = []
+
+    def look(x):
+        last.append(x)
+        return x
+
+    return look, lambda x: last[-1]
+
+
 def two_pcas(images, texts):
     return tuple(PCA(12).fit(x).transform for x in (images, texts))
 
@@ -191,6 +201,8 @@ CASES = {
             "from 0": lambda s: ranks(s) - 1,
             "a picture's texts": lambda s: ranks(s.T),
             "smallest first": lambda s: ranks(-s),
+            "distinct ones above": lambda s: np.diag(rankdata(-s, "dense", axis=1)),
+            "ties with itself": lambda s: ranks(s) + 0.5,
             "ties are won": lambda s: np.diag(rankdata(-s, "min", axis=1)),
             "ties are lost": lambda s: np.diag(rankdata(-s, "max", axis=1)),
             "in place": ranks_in_place,
@@ -221,6 +233,10 @@ CASES = {
             "sum of ways": lambda *given: 2 * contrast(*given),
             "sum of rows": lambda *given: len(given[0]) * contrast(*given),
             "overflow": contrast_that_overflows,
+            "overflow hidden": lambda *given: np.nan_to_num(
+                contrast_that_overflows(*given)
+            ),
+            "twins are right": graders._all_right,
         },
     ),
     graders.grade_popularity: Cases(
@@ -246,8 +262,11 @@ CASES = {
         right={"k-means": agreement, "merging": agreement_by_merging},
         wrong={
             "same numbers": share_alike,
-            "mutual information of noise": lambda p, g, s: (
-                0.2 + 0.8 * normalized_mutual_info_score(g, clusters(p, g, s))
+            "mutual information": lambda p, g, s: normalized_mutual_info_score(
+                g, clusters(p, g, s)
+            ),
+            "largest label": lambda p, g, s: adjusted_rand_score(
+                g, clusters(p, g, s, num=int(g.max()) + 1)
             ),
             "lengths": lambda p, g, s: adjusted_rand_score(g, clusters(p, g, s, False)),
             "always 4": lambda p, g, s: adjusted_rand_score(
@@ -260,6 +279,10 @@ CASES = {
         right={"ridge": ridge, "dual encoder": dual_encoder},
         wrong={
             "shuffled pairs": shuffled,
+            "rows by number": lambda images, texts: (lambda x: np.eye(len(x)),) * 2,
+            "remembers": remembers,
+            "one way": lambda i, t: (Ridge(3e5).fit(i, t).predict, np.asarray),
+            "few pairs": lambda images, texts: ridge(images[:20], texts[:20]),
             "each for itself": two_pcas,
             "one place": one_place,
             "two sizes": lambda images, texts: (np.asarray, np.asarray),
