@@ -427,6 +427,7 @@ WRONG_FOLDERS = {
         {},
         ["row 2", "'0.png'", "several groups"],
     ),
+    "captions, and no such group": (captions, {"group": "patient"}, ["'patient'"]),
     "a picture in two splits": (
         lambda f: (
             captions(f),

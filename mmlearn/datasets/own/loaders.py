@@ -106,7 +106,7 @@ def from_folder(
     for place, (row, name) in enumerate(frame[file].items()):
         if named[row]:
             images[place] = _picture(folder / name, row, csv, size, channels)
-    listed = {Path(path) for path in pictured}
+    listed = set(pictured)
     extra = [
         path
         for path in sorted(folder.rglob("*"))
@@ -132,15 +132,16 @@ def from_folder(
         if text is not None:
             presence["text"] = (frame[text].str.strip() != "").to_numpy("float32")
     labels, names = _labels(frame, label, regression, csv)
-    if pictured.duplicated().any() and group not in frame:
+    # A column that was named and is not there is refused below.
+    unowned = group is None or (group == "group" and group not in frame)
+    if pictured.duplicated().any() and unowned:
         print(
             f"{named.sum()} rows of {csv.name} show {pictured.nunique()} pictures: the "
             "rows of one are in one split"
         )
         alone = [f"row {row}" for row in frame.index]
-        group = group or "group"
-        owners = frame[file].where(named, alone)
-        frame = frame.assign(**{group: owners})
+        group = "group"
+        frame = frame.assign(group=frame[file].where(named, alone))
     dealing = (split, group, shares, seed)
     return _dealt(csv, inputs, presence, labels, names, frame, *dealing)
 
@@ -154,7 +155,7 @@ def _pictured(
     csv: Path,
 ) -> "Series":
     """Return the path of each row's picture; refuse a row that is there twice."""
-    paths = frame[file].map(lambda name: str((folder / name).resolve()))
+    paths = frame[file].map(lambda name: (folder / name).resolve())
     told = frame[list(others)].assign(path=paths)
     if (again := told.duplicated()).any():
         row = again.idxmax()
