@@ -203,3 +203,12 @@ def test_the_package_uses_nothing_private_of_keras():
         name for name in private if name[1].endswith(("_repr_markdown_", "_trained"))
     }
     assert private == own
+
+
+def test_nothing_stands_in_the_root_but_what_belongs_there():
+    folders = "benchmarks data docs mmlearn mmlearn_course notebooks requirements"
+    files = "CHANGELOG.md CITATION.cff CONTRIBUTING.md LICENSE Makefile README.md"
+    files += " README.zh-CN.md conftest.py environment.yml pyproject.toml"
+    known = {*folders.split(), "results", "tests", *files.split()}
+    found = {path.relative_to(ROOT).parts[0] for path in _tracked()}
+    assert {name for name in found if not name.startswith(".")} == known
